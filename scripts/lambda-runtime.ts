@@ -1,0 +1,75 @@
+// The inside of the process that scripts/lambda-process.ts starts: loads the function as Lambda's runtime does, and
+// calls it for each message from the parent.
+import { createRequire } from 'node:module';
+import type { Context, SNSEvent } from 'aws-lambda';
+
+/** What the parent sends. */
+export interface Request {
+  readonly event: unknown;
+  readonly invokedFunctionArn: string;
+  readonly timeoutMs: number;
+}
+
+/** What the parent gets: each log entry as it is written, and the end of the start-up and of each invocation. */
+export type Reply = { readonly log: LogEntry } | End;
+
+/** `error` is what was thrown, as Lambda reports it. */
+export interface End {
+  readonly error?: { readonly errorType: string; readonly errorMessage: string };
+}
+
+/** A line of Lambda's JSON log format: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html */
+export interface LogEntry {
+  readonly timestamp: string;
+  readonly level: string;
+  readonly requestId: string;
+  readonly message: unknown;
+}
+
+let requestId = '';
+
+const levels = { debug: 'DEBUG', log: 'INFO', info: 'INFO', warn: 'WARN', error: 'ERROR' } as const;
+for (const [method, level] of Object.entries(levels)) {
+  console[method as keyof typeof levels] = (message: unknown) =>
+    reply({ log: { timestamp: new Date().toISOString(), level, requestId, message } });
+}
+
+function reply(message: Reply): void {
+  process.send?.(message);
+}
+
+function describe(error: unknown) {
+  return error instanceof Error
+    ? { errorType: error.name, errorMessage: error.message }
+    : { errorType: typeof error, errorMessage: String(error) };
+}
+
+type Handler = (event: SNSEvent, context: Context) => Promise<void>;
+
+function load(): Handler {
+  return createRequire(`${process.env.LAMBDA_TASK_ROOT}/`)('./index').handler;
+}
+
+async function invoke(handler: Handler, { event, invokedFunctionArn, timeoutMs }: Request): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  requestId = crypto.randomUUID();
+  const context = {
+    awsRequestId: requestId,
+    invokedFunctionArn,
+    getRemainingTimeInMillis: () => deadline - Date.now(),
+  };
+  try {
+    await handler(event as SNSEvent, context as Context);
+    reply({});
+  } catch (error) {
+    reply({ error: describe(error) });
+  }
+}
+
+try {
+  const handler = load();
+  process.on('message', (request: Request) => void invoke(handler, request));
+  reply({});
+} catch (error) {
+  reply({ error: describe(error) });
+}

@@ -1,0 +1,156 @@
+import { readFile } from 'node:fs/promises';
+import { relative } from 'node:path';
+import { styleText } from 'node:util';
+import { DescribeTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
+import type { SNSEvent } from 'aws-lambda';
+import { readArn } from '../src/arn.ts';
+import { readConfig } from '../src/config.ts';
+import { classify, type MessageFields, parseMessage } from '../src/lifecycle-message.ts';
+import { bundle } from './bundle.ts';
+import { type Ec2Endpoint, startEc2Endpoint } from './ec2-endpoint.ts';
+import { startLambda } from './lambda-process.ts';
+
+const SAMPLE = 'test/events/terminating.json';
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  console.error(styleText('red', `npm start: ${error instanceof Error ? error.message : error}`));
+  process.exitCode = 1;
+}
+
+async function main(named: string[]): Promise<void> {
+  const files = named.length > 0 ? named : [SAMPLE];
+  // All are read before the first is run, so that a mistake in the last name does not come half-way.
+  const events = await Promise.all(files.map(async (file) => ({ file, event: await readEvent(file) })));
+  const { zip } = await bundle();
+  const given = process.env.AWS_ENDPOINT_URL;
+  const own = given ? undefined : await startEc2Endpoint();
+  const url = given ?? own?.url ?? '';
+  console.log(`function  as npm run bundle zips it, ${zip.length} bytes`);
+  console.log(`EC2       ${url}${own ? ", the project's own endpoint, in memory" : ', from AWS_ENDPOINT_URL'}`);
+  try {
+    for (const { file, event } of events) await run(zip, file, event, url, own);
+  } finally {
+    await own?.close();
+  }
+}
+
+async function readEvent(file: string): Promise<SNSEvent> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`${file}: cannot be read (${error.code}); expected a file that holds an SNS event`);
+  });
+  let event: Partial<SNSEvent> | null;
+  try {
+    event = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${file}: is not JSON (${(error as Error).message}); expected an SNS event`);
+  }
+  const records: unknown = event?.Records;
+  if (
+    !Array.isArray(records) ||
+    records.length === 0 ||
+    !records.every((record) => record?.Sns?.Message !== undefined)
+  ) {
+    throw new Error(`${file}: is no SNS event; expected {"Records": [{"Sns": {"TopicArn": …, "Message": …}}]}`);
+  }
+  return event as SNSEvent;
+}
+
+async function run(zip: Uint8Array, file: string, event: SNSEvent, url: string, own: Ec2Endpoint | undefined) {
+  // The function's place is where its topic is; a message from another account still shows as foreign.
+  const { region, accountId } = readArn(`${file}: Sns.TopicArn`, event.Records[0]?.Sns.TopicArn);
+  const messages = event.Records.map(({ Sns }) => readable(Sns.Message));
+  const ids = messages.flatMap(({ EC2InstanceId: id }) => (typeof id === 'string' && id ? [id] : []));
+  if (own) for (const fields of messages) launch(own, fields);
+
+  const client = new EC2Client({
+    region,
+    endpoint: url,
+    ...(own && { credentials: { accessKeyId: 'local', secretAccessKey: 'local' } }),
+  });
+  const { accessKeyId, secretAccessKey, sessionToken } = await client.config.credentials();
+  const lambda = await startLambda(zip, {
+    region,
+    accountId,
+    environment: {
+      AWS_ENDPOINT_URL: url,
+      AWS_ACCESS_KEY_ID: accessKeyId,
+      AWS_SECRET_ACCESS_KEY: secretAccessKey,
+      AWS_SESSION_TOKEN: sessionToken ?? '',
+      ...settings(),
+    },
+  });
+  try {
+    console.log(`\n${styleText('bold', relative('.', file))}`);
+    for (const fields of messages) show('message', summary(fields));
+    show('before', await tags(client, ids));
+    const { log, error, ms } = await lambda.invoke(event);
+    for (const { level, message } of log) show('logged', `${level} ${JSON.stringify(message)}`);
+    show('after', await tags(client, ids));
+    if (error) {
+      show('failed', styleText('red', `${error.errorType}: ${error.errorMessage}`));
+      process.exitCode = 1;
+    }
+    show('took', `${ms.toFixed(0)} ms`);
+  } finally {
+    await lambda.stop();
+    client.destroy();
+  }
+}
+
+function show(label: string, text: string): void {
+  console.log(`  ${styleText('dim', label.padEnd(8))}${text}`);
+}
+
+function readable(text: unknown): MessageFields {
+  try {
+    return parseMessage(text);
+  } catch {
+    // The function itself will say what is wrong with it.
+    return {};
+  }
+}
+
+function summary(fields: MessageFields): string {
+  const { LifecycleTransition, Event, EC2InstanceId, AutoScalingGroupName, Origin, Destination, Time } = fields;
+  const way = Origin && `${Origin} → ${Destination}`;
+  const group = AutoScalingGroupName && `group ${AutoScalingGroupName}`;
+  const parts = [LifecycleTransition ?? Event, EC2InstanceId, group, way, Time].filter(Boolean);
+  return parts.length > 0 ? parts.join('  ') : 'not an Auto Scaling message';
+}
+
+/** Gives the project's own endpoint the instance that a message names, in the state that comes before such a message. */
+function launch({ instances }: Ec2Endpoint, fields: MessageFields): void {
+  const { EC2InstanceId: id, AutoScalingGroupName: group } = fields;
+  if (typeof id !== 'string' || instances.has(id)) return;
+  const instance = new Map([['aws:autoscaling:groupName', String(group)]]);
+  instances.set(id, { tags: instance });
+  const { tag } = readConfig(process.env);
+  if (returns(fields)) instance.set(tag.key, tag.value);
+}
+
+function returns(fields: MessageFields): boolean {
+  try {
+    return classify(fields).meaning === 'returns-to-service';
+  } catch {
+    return false;
+  }
+}
+
+async function tags(client: EC2Client, ids: string[]): Promise<string> {
+  if (ids.length === 0) return 'no instance named';
+  const { Tags = [] } = await client.send(new DescribeTagsCommand({ Filters: [{ Name: 'resource-id', Values: ids }] }));
+  return ids
+    .map((id) => {
+      const own = Tags.filter(({ ResourceId }) => ResourceId === id).map(({ Key, Value }) => `${Key}=${Value}`);
+      return `${id}  ${own.length > 0 ? own.join('  ') : 'no tags'}`;
+    })
+    .join('\n          ');
+}
+
+/** The function's own settings, handed on when they are set here. */
+function settings(): Record<string, string> {
+  const { TAG_KEY, TAG_VALUE } = process.env;
+  return { ...(TAG_KEY !== undefined && { TAG_KEY }), ...(TAG_VALUE !== undefined && { TAG_VALUE }) };
+}
