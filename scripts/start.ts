@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { relative } from 'node:path';
 import { styleText } from 'node:util';
 import { DescribeTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import type { SNSEvent } from 'aws-lambda';
@@ -82,7 +81,7 @@ async function run(zip: Uint8Array, file: string, event: SNSEvent, url: string, 
     },
   });
   try {
-    console.log(`\n${styleText('bold', relative('.', file))}`);
+    console.log(`\n${styleText('bold', file)}`);
     for (const fields of messages) show('message', summary(fields));
     show('before', await tags(client, ids));
     const { log, error, ms } = await lambda.invoke(event);
