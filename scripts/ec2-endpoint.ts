@@ -26,6 +26,8 @@ export type Fault =
 export interface Call {
   readonly action: string;
   readonly parameters: URLSearchParams;
+  /** The access key id that the call was signed with; absent when it was not signed. */
+  readonly accessKeyId: string | undefined;
   readonly at: number;
   /** HTTP status of the answer, or the fault that stood in its place. */
   outcome: number | Fault;
@@ -69,7 +71,8 @@ export async function startEc2Endpoint(options: Ec2EndpointOptions = {}): Promis
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parameters = new URLSearchParams(await text(request));
     const action = parameters.get('Action') ?? '';
-    const call: Call = { action, parameters, at: performance.now() - started, outcome: 0 };
+    const accessKeyId = /Credential=([^/]+)/.exec(request.headers.authorization ?? '')?.[1];
+    const call: Call = { action, parameters, accessKeyId, at: performance.now() - started, outcome: 0 };
     endpoint.calls.push(call);
     const fault = endpoint.faults.shift() ?? endpoint.lastingFault;
     if (options.delayMs) await sleep(options.delayMs);

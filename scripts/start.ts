@@ -68,7 +68,12 @@ async function run(zip: Uint8Array, file: string, event: SNSEvent, url: string, 
     endpoint: url,
     ...(own && { credentials: { accessKeyId: 'local', secretAccessKey: 'local' } }),
   });
-  const { accessKeyId, secretAccessKey, sessionToken } = await client.config.credentials();
+  // The bundle reads its credentials from the environment alone, as Lambda gives them; a profile is looked up here.
+  const { accessKeyId, secretAccessKey, sessionToken } = await client.config.credentials().catch((error: Error) => {
+    throw new Error(
+      `${error.message}; ${url} needs AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (any values for an emulator)`,
+    );
+  });
   const lambda = await startLambda(zip, {
     region,
     accountId,

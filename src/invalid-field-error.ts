@@ -14,7 +14,7 @@ function describe(held: unknown): string {
       ? `${JSON.stringify(held.slice(0, SHOWN_CHARACTERS))}… (${held.length} characters)`
       : JSON.stringify(held);
   }
-  if (Array.isArray(held)) return 'an array';
+  if (Array.isArray(held)) return `an array of ${held.length}`;
   if (typeof held === 'object' && held !== null) return 'an object';
   return held === undefined ? 'absent' : String(held);
 }

@@ -21,7 +21,7 @@ export class InvalidMessageError extends InvalidFieldError {
 export function parseMessage(text: unknown): MessageFields {
   const fields = fromJson(text);
   if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
-    throw new InvalidMessageError('Message', fields, 'a JSON object');
+    throw new InvalidMessageError('Sns.Message', fields, 'a JSON object');
   }
   return fields as MessageFields;
 }
@@ -48,7 +48,7 @@ export function classify(fields: MessageFields): LifecycleMessage {
   if (event === 'autoscaling:TEST_NOTIFICATION') {
     return { meaning: 'nothing-to-do', reason: 'test notification: a lifecycle hook was put' };
   }
-  if (typeof event === 'string' && /^autoscaling:\w{1,64}$/.test(event)) {
+  if (typeof event === 'string' && /^autoscaling:\w+$/.test(event)) {
     return { meaning: 'nothing-to-do', reason: `${event} is a notification sent after the fact, not a lifecycle hook` };
   }
   throw event === undefined
@@ -82,11 +82,15 @@ function instanceOf({ EC2InstanceId: instanceId, AccountId: accountId }: Message
 const SHOWN_CHARACTERS = 24;
 
 function fromJson(text: unknown): unknown {
-  if (typeof text !== 'string') throw new InvalidMessageError('Message', text, 'a JSON text');
+  if (typeof text !== 'string') throw new InvalidMessageError('Sns.Message', text, 'a JSON text');
   try {
     return JSON.parse(text);
   } catch {
     // The parser's own error is left out: it quotes the text around the fault, and a token could stand there.
-    throw new InvalidMessageError('Message', text.slice(0, SHOWN_CHARACTERS), 'a JSON text');
+    throw new InvalidMessageError(
+      'Sns.Message',
+      text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text,
+      'a JSON text',
+    );
   }
 }

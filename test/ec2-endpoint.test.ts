@@ -1,0 +1,259 @@
+import {
+  CreateTagsCommand,
+  DeleteTagsCommand,
+  DescribeInstancesCommand,
+  DescribeTagsCommand,
+  EC2Client,
+} from '@aws-sdk/client-ec2';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Ec2Endpoint, type Ec2EndpointOptions, startEc2Endpoint } from '../scripts/ec2-endpoint.ts';
+
+const ONE = 'i-05629ab7d9287e205';
+const TWO = 'i-1b2c3d4e';
+let endpoint: Ec2Endpoint;
+let client: EC2Client;
+
+beforeEach(() => start());
+afterEach(() => stop());
+
+async function start(options?: Ec2EndpointOptions) {
+  endpoint = await startEc2Endpoint(options);
+  endpoint.instances.set(ONE, { tags: new Map([['Name', 'web <&"\'> 1']]), privateIpAddress: '10.0.0.1' });
+  endpoint.instances.set(TWO, { tags: new Map(), state: 'terminated' });
+  client = new EC2Client({
+    region: 'us-west-2',
+    endpoint: endpoint.url,
+    credentials: { accessKeyId: 'AKIALOCAL', secretAccessKey: 'local' },
+    maxAttempts: 1,
+  });
+}
+
+async function stop() {
+  client.destroy();
+  await endpoint.close();
+}
+
+async function restart(options: Ec2EndpointOptions) {
+  await stop();
+  await start(options);
+}
+
+function tags(id: string) {
+  return Object.fromEntries(endpoint.instances.get(id)?.tags ?? []);
+}
+
+const create = (Resources: string[], Tags: { Key: string; Value: string }[]) =>
+  client.send(new CreateTagsCommand({ Resources, Tags }));
+const remove = (Resources: string[], Tags?: { Key: string; Value?: string }[]) =>
+  client.send(new DeleteTagsCommand({ Resources, ...(Tags && { Tags }) }));
+const drain = [{ Key: 'drain', Value: 'yes' }];
+
+describe('CreateTags', () => {
+  it('sets tags on several instances, in place of older values', async () => {
+    await create([ONE, TWO], drain);
+    await create(
+      [ONE],
+      [
+        { Key: 'drain', Value: '' },
+        { Key: 'b', Value: '2' },
+      ],
+    );
+    expect(tags(ONE)).toEqual({ Name: 'web <&"\'> 1', drain: '', b: '2' });
+    expect(tags(TWO)).toEqual({ drain: 'yes' });
+  });
+
+  it.each([
+    ['InvalidInstanceID.NotFound', [ONE, 'i-00000000'], drain],
+    ['InvalidInstanceID.Malformed', [ONE, 'vol-00000000'], drain],
+    ['MissingParameter', [], drain],
+    ['MissingParameter', [ONE], []],
+    ['InvalidParameterValue', [ONE], [{ Key: 'aws:x', Value: '' }]],
+    ['InvalidParameterValue', [ONE], [{ Key: 'k'.repeat(129), Value: '' }]],
+    ['InvalidParameterValue', [ONE], [{ Key: 'k', Value: 'v'.repeat(257) }]],
+    ['TagLimitExceeded', [TWO, ONE], Array.from({ length: 50 }, (_, n) => ({ Key: `${n}`, Value: '' }))],
+  ])("answers %s in EC2's own words, and changes nothing", async (name, ids, wanted) => {
+    await expect(create(ids, wanted)).rejects.toMatchObject({
+      name,
+      $metadata: { httpStatusCode: 400 },
+    });
+    expect(tags(ONE)).toEqual({ Name: 'web <&"\'> 1' });
+    expect(tags(TWO)).toEqual({});
+  });
+
+  it('takes fifty tags', async () => {
+    await create(
+      [TWO],
+      Array.from({ length: 50 }, (_, n) => ({ Key: `${n}`, Value: '' })),
+    );
+    expect(Object.keys(tags(TWO))).toHaveLength(50);
+  });
+});
+
+describe('DeleteTags', () => {
+  beforeEach(() => create([ONE], [...drain, { Key: 'b', Value: '2' }]).then(() => {}));
+
+  it('removes a tag of that value only', async () => {
+    await remove(
+      [ONE],
+      [
+        { Key: 'drain', Value: 'no' },
+        { Key: 'b', Value: '2' },
+      ],
+    );
+    expect(tags(ONE)).toEqual({ Name: 'web <&"\'> 1', drain: 'yes' });
+  });
+
+  it('removes a tag of any value when none is named', async () => {
+    await remove([ONE], [{ Key: 'drain' }]);
+    expect(tags(ONE)).toEqual({ Name: 'web <&"\'> 1', b: '2' });
+  });
+
+  it("removes every tag but AWS's own when no tag is named", async () => {
+    endpoint.instances.get(ONE)?.tags.set('aws:autoscaling:groupName', 'web');
+    await remove([ONE]);
+    expect(tags(ONE)).toEqual({ 'aws:autoscaling:groupName': 'web' });
+  });
+});
+
+describe('DescribeTags and DescribeInstances', () => {
+  it('give what is there, whatever characters it holds', async () => {
+    const { Tags } = await client.send(new DescribeTagsCommand({}));
+    expect(Tags).toEqual([{ ResourceId: ONE, ResourceType: 'instance', Key: 'Name', Value: 'web <&"\'> 1' }]);
+    const { Reservations } = await client.send(new DescribeInstancesCommand({}));
+    expect(Reservations?.map(({ Instances }) => Instances)).toMatchObject([
+      [
+        {
+          InstanceId: ONE,
+          PrivateIpAddress: '10.0.0.1',
+          State: { Code: 16, Name: 'running' },
+          Tags: [{ Key: 'Name' }],
+        },
+      ],
+      [{ InstanceId: TWO, State: { Code: 48, Name: 'terminated' } }],
+    ]);
+  });
+
+  it.each([
+    [[{ Name: 'resource-id', Values: [ONE] }], 2],
+    [[{ Name: 'resource-id', Values: [TWO] }], 0],
+    [[{ Name: 'key', Values: ['drain', 'x'] }], 1],
+    [
+      [
+        { Name: 'key', Values: ['drain'] },
+        { Name: 'value', Values: ['no'] },
+      ],
+      0,
+    ],
+    [[{ Name: 'resource-type', Values: ['instance'] }], 2],
+  ])('tags pass every filter: %j', async (Filters, count) => {
+    await create([ONE], drain);
+    const { Tags } = await client.send(new DescribeTagsCommand({ Filters }));
+    expect(Tags ?? []).toHaveLength(count);
+  });
+
+  it.each([
+    [{ Filters: [{ Name: 'tag:drain', Values: ['yes'] }] }, [TWO]],
+    [{ Filters: [{ Name: 'tag-key', Values: ['Name'] }] }, [ONE]],
+    [{ Filters: [{ Name: 'instance-state-name', Values: ['running', 'pending'] }] }, [ONE]],
+    [{ Filters: [{ Name: 'private-ip-address', Values: ['10.0.0.1'] }] }, [ONE]],
+    [{ Filters: [{ Name: 'instance-id', Values: [TWO] }] }, [TWO]],
+    [{ InstanceIds: [TWO] }, [TWO]],
+  ])('instances pass every filter: %j', async (input, ids) => {
+    await create([TWO], drain);
+    const { Reservations } = await client.send(new DescribeInstancesCommand(input));
+    expect(Reservations?.map(({ Instances }) => Instances?.[0]?.InstanceId)).toEqual(ids);
+  });
+
+  it('refuse a filter or an instance that they do not know', async () => {
+    const wrong = new DescribeInstancesCommand({ Filters: [{ Name: 'colour', Values: ['red'] }] });
+    await expect(client.send(wrong)).rejects.toMatchObject({ name: 'InvalidParameterValue' });
+    const unknown = new DescribeInstancesCommand({ InstanceIds: ['i-00000000'] });
+    await expect(client.send(unknown)).rejects.toMatchObject({ name: 'InvalidInstanceID.NotFound' });
+  });
+});
+
+describe('the endpoint', () => {
+  it('speaks the query protocol as the AWS CLI sends it', async () => {
+    const response = await fetch(endpoint.url, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/x-www-form-urlencoded; charset=utf-8' },
+      body: `Action=CreateTags&Version=2016-11-15&ResourceId.1=${TWO}&Tag.1.Key=drain&Tag.1.Value=a+b%26c`,
+    });
+    expect(response.status).toBe(200);
+    expect(await response.text()).toMatch(
+      /^<\?xml version="1.0" encoding="UTF-8"\?>\n<CreateTagsResponse xmlns="http:\/\/ec2.amazonaws.com\/doc\/2016-11-15\/"><requestId>.{36}<\/requestId><return>true<\/return><\/CreateTagsResponse>$/,
+    );
+    expect(tags(TWO)).toEqual({ drain: 'a b&c' });
+  });
+
+  it('refuses an action that it does not know', async () => {
+    const response = await fetch(endpoint.url, { method: 'POST', body: 'Action=RunInstances' });
+    expect(response.status).toBe(400);
+    expect(await response.text()).toMatch(
+      /^<\?xml version="1.0" encoding="UTF-8"\?>\n<Response><Errors><Error><Code>InvalidAction<\/Code><Message>The action RunInstances is not valid for this web service.<\/Message><\/Error><\/Errors><RequestID>.{36}<\/RequestID><\/Response>$/,
+    );
+  });
+
+  it('remembers the calls: what, by whom, when, and how they ended', async () => {
+    await create([ONE], drain);
+    await create(['i-00000000'], drain).catch(() => {});
+    expect(endpoint.calls).toMatchObject([
+      { action: 'CreateTags', accessKeyId: 'AKIALOCAL', outcome: 200 },
+      { action: 'CreateTags', accessKeyId: 'AKIALOCAL', outcome: 400 },
+    ]);
+    expect(endpoint.calls[0]?.parameters.get('ResourceId.1')).toBe(ONE);
+    expect(endpoint.calls[1]?.at).toBeGreaterThan(endpoint.calls[0]?.at ?? Number.POSITIVE_INFINITY);
+  });
+
+  it('throttles as EC2 does: a bucket of tokens, refilled with time', async () => {
+    await restart({ bucket: { capacity: 3, refillPerSecond: 20 } });
+    const answers = await Promise.allSettled(Array.from({ length: 5 }, () => create([ONE], drain)));
+    const refused = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason] : []));
+    expect(refused.length).toBeGreaterThan(0);
+    expect(refused[0]).toMatchObject({ name: 'RequestLimitExceeded', $metadata: { httpStatusCode: 503 } });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await create([ONE], drain);
+  });
+
+  it.each([
+    [
+      { status: 500, code: 'InternalError' },
+      { name: 'InternalError', $metadata: { httpStatusCode: 500 } },
+    ],
+    [{ status: 502, html: '<html>' }, { $metadata: { httpStatusCode: 502 } }],
+    ['reset', { code: 'ECONNRESET' }],
+  ] as const)('fails as it was told to, once or until told otherwise: %j', async (fault, error) => {
+    endpoint.faults.push(fault);
+    await expect(create([ONE], drain)).rejects.toMatchObject(error);
+    await create([ONE], drain);
+    endpoint.lastingFault = fault;
+    await expect(create([ONE], drain)).rejects.toMatchObject(error);
+    await expect(create([ONE], drain)).rejects.toMatchObject(error);
+    endpoint.lastingFault = undefined;
+    await create([ONE], drain);
+  });
+
+  it.each(['hang', 'hang in body'] as const)(
+    'leaves a call without an end when told to, and can still be closed: %s',
+    async (fault) => {
+      endpoint.faults.push(fault);
+      const call = new CreateTagsCommand({ Resources: [ONE], Tags: drain });
+      await expect(client.send(call, { abortSignal: AbortSignal.timeout(100) })).rejects.toThrow();
+      expect(endpoint.calls).toMatchObject([{ outcome: fault }]);
+    },
+  );
+
+  it('takes its time when told to', async () => {
+    await restart({ delayMs: 50 });
+    const started = performance.now();
+    await create([ONE], drain);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(49);
+  });
+
+  it('listens on the loopback interface alone, on the port that it is given', async () => {
+    const port = Number(new URL(endpoint.url).port);
+    await restart({ port });
+    expect(endpoint.url).toBe(`http://127.0.0.1:${port}`);
+    await expect(startEc2Endpoint({ port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  });
+});

@@ -1,0 +1,108 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Ec2Endpoint, type Fault, startEc2Endpoint } from '../scripts/ec2-endpoint.ts';
+import { event } from './event.ts';
+import { coldStart } from './invoke.ts';
+
+const INSTANCE = 'i-05629ab7d9287e205';
+let endpoint: Ec2Endpoint;
+
+beforeEach(async () => {
+  endpoint = await startEc2Endpoint();
+  endpoint.instances.set(INSTANCE, { tags: new Map([['Name', 'web-1']]) });
+});
+
+afterEach(() => endpoint.close());
+
+function tags() {
+  return Object.fromEntries(endpoint.instances.get(INSTANCE)?.tags ?? []);
+}
+
+async function invoke(name: string, timeoutMs?: number) {
+  const call = await coldStart({ AWS_ENDPOINT_URL: endpoint.url });
+  return call(event(name), timeoutMs === undefined ? {} : { timeoutMs });
+}
+
+const transient: [string, Fault][] = [
+  ['throttled', { status: 503, code: 'RequestLimitExceeded' }],
+  ['an internal error', { status: 500, code: 'InternalError' }],
+  ['unavailable', { status: 503, code: 'Unavailable' }],
+  ['tagged by somebody else at the same time', { status: 400, code: 'ConcurrentTagAccess' }],
+  ['a page from a proxy on the way', { status: 502, html: '<html><body><h1>502 Bad Gateway</h1></body></html>' }],
+  ['reset', 'reset'],
+  ['hung', 'hang'],
+  ['hung in the middle of the answer', 'hang in body'],
+];
+
+describe('over a real socket', () => {
+  it('sets the tag beside the others, and clears it again', async () => {
+    expect(await invoke('terminating')).toMatchObject({ error: undefined, log: [{ line: { outcome: 'tagged' } }] });
+    expect(tags()).toEqual({ Name: 'web-1', remove_from_lb: 'yes' });
+    expect(await invoke('launching-from-warm-pool')).toMatchObject({ log: [{ line: { outcome: 'untagged' } }] });
+    expect(tags()).toEqual({ Name: 'web-1' });
+  });
+
+  it('leaves the tag alone when somebody gave it another value', async () => {
+    endpoint.instances.get(INSTANCE)?.tags.set('remove_from_lb', 'by hand');
+    await invoke('launching-from-warm-pool');
+    expect(tags()).toEqual({ Name: 'web-1', remove_from_lb: 'by hand' });
+  });
+
+  it.each(transient)('sets the tag when EC2 is well again: %s', async (_, fault) => {
+    endpoint.faults.push(fault);
+    const { log, error } = await invoke('terminating');
+    expect(error).toBeUndefined();
+    expect(tags()).toMatchObject({ remove_from_lb: 'yes' });
+    expect(endpoint.calls.map(({ outcome }) => outcome)).toEqual([fault, 200]);
+    expect(log).toMatchObject([{ level: 'info', line: { outcome: 'tagged' } }]);
+  });
+
+  it.each(transient)('throws before the deadline when EC2 is never well again: %s', async (_, fault) => {
+    endpoint.lastingFault = fault;
+    const deadline = Date.now() + 2000;
+    const { log, error } = await invoke('terminating', 2000);
+    expect(Date.now()).toBeLessThan(deadline);
+    expect(error).toBeInstanceOf(Error);
+    expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: `${error}` } }]);
+    expect(tags()).toEqual({ Name: 'web-1' });
+  });
+
+  it('names the deadline when EC2 did not answer even once', async () => {
+    endpoint.lastingFault = 'hang';
+    const { error } = await invoke('terminating', 2000);
+    expect(error).toMatchObject({ name: 'DeadlineError', cause: { name: 'AbortError' } });
+  });
+
+  it("throws EC2's own last error rather than the cut at the deadline", async () => {
+    endpoint.faults.push({ status: 503, code: 'Unavailable' });
+    endpoint.lastingFault = 'hang';
+    const { error } = await invoke('terminating', 3000);
+    expect(error).toMatchObject({ name: 'Unavailable' });
+  });
+
+  it('throws a permanent refusal at once', async () => {
+    endpoint.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
+    expect(await invoke('terminating')).toMatchObject({ error: { name: 'UnauthorizedOperation' } });
+    expect(endpoint.calls).toHaveLength(1);
+  });
+
+  it('takes an instance that EC2 does not know for gone', async () => {
+    endpoint.instances.clear();
+    expect(await invoke('terminating')).toMatchObject({
+      error: undefined,
+      log: [{ level: 'warn', line: { outcome: 'gone' } }],
+    });
+  });
+
+  it('tags every instance of a scale-in that goes over the bucket', async () => {
+    await endpoint.close();
+    endpoint = await startEc2Endpoint({ bucket: { capacity: 2, refillPerSecond: 5 } });
+    const ids = Array.from({ length: 8 }, (_, n) => `i-0000000000000000${n}`);
+    for (const id of ids) endpoint.instances.set(id, { tags: new Map() });
+    const call = await coldStart({ AWS_ENDPOINT_URL: endpoint.url });
+    const [record] = event('terminating').Records;
+    const Records = ids.map((id) => JSON.parse(JSON.stringify(record).replaceAll(INSTANCE, id)));
+    expect(await call({ Records })).toMatchObject({ error: undefined });
+    expect([...endpoint.instances.values()].every(({ tags }) => tags.get('remove_from_lb') === 'yes')).toBe(true);
+    expect(endpoint.calls.filter(({ outcome }) => outcome === 503).length).toBeGreaterThan(0);
+  });
+});
