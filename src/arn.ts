@@ -12,10 +12,10 @@ export class InvalidArnError extends InvalidFieldError {
  * @throws InvalidArnError
  */
 export function readArn(field: string, arn: unknown): { readonly region: string; readonly accountId: string } {
-  const match = typeof arn === 'string' ? /^arn:[a-z-]+:[a-z0-9-]+:([a-z]+(?:-[a-z]+)+-\d+):(\d{12}):/.exec(arn) : null;
-  const [, region, accountId] = match ?? [];
-  if (region === undefined || accountId === undefined) {
-    throw new InvalidArnError(field, arn, 'arn:partition:service:region:account:…');
-  }
+  const match = typeof arn === 'string' && ARN.exec(arn);
+  if (!match) throw new InvalidArnError(field, arn, 'arn:partition:service:region:account:…');
+  const [, region, accountId] = match as unknown as [arn: string, region: string, accountId: string];
   return { region, accountId };
 }
+
+const ARN = /^arn:[a-z-]+:[a-z0-9-]+:([a-z]+(?:-[a-z]+)+-\d+):(\d{12}):/;

@@ -1,5 +1,5 @@
 import { EC2Client } from '@aws-sdk/client-ec2';
-import type { Context, SNSEvent, SNSEventRecord } from 'aws-lambda';
+import type { Context, SNSEvent, SNSEventRecord, SNSMessage } from 'aws-lambda';
 import { readArn } from './arn.ts';
 import { readConfig } from './config.ts';
 import { InvalidFieldError } from './invalid-field-error.ts';
@@ -69,10 +69,10 @@ function clientFor(region: string): EC2Client {
 export async function handler(event: SNSEvent, context: Context): Promise<void> {
   const results = await Promise.allSettled(recordsOf(event).map((record) => handleRecord(record, context)));
   const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
-  if (errors.length === 1) throw errors[0];
-  if (errors.length > 1) {
-    throw new AggregateError(errors, `${errors.length} of ${results.length} records failed: ${errors.join('; ')}`);
-  }
+  if (errors.length === 0) return;
+  throw errors.length === 1
+    ? errors[0]
+    : new AggregateError(errors, `${errors.length} of ${results.length} records failed: ${errors.join('; ')}`);
 }
 
 function recordsOf(event: SNSEvent): SNSEventRecord[] {
@@ -86,8 +86,9 @@ function recordsOf(event: SNSEvent): SNSEventRecord[] {
 async function handleRecord(record: SNSEventRecord | null, context: Context): Promise<void> {
   const known: LogFields = {};
   try {
-    known.region = readArn('Sns.TopicArn', record?.Sns?.TopicArn).region;
-    const fields = parseMessage(record?.Sns?.Message);
+    const { TopicArn, Message }: Partial<SNSMessage> = record?.Sns ?? {};
+    known.region = readArn('Sns.TopicArn', TopicArn).region;
+    const fields = parseMessage(Message);
     Object.assign(known, identify(fields));
     const result = await act(fields, known.region, context);
     const log = result.outcome === 'gone' ? console.warn : console.info;
@@ -106,11 +107,10 @@ async function act(fields: MessageFields, region: string, context: Context): Pro
   if (message.accountId !== accountId) {
     throw new ForeignAccountError('AccountId', message.accountId, `the function's own account, ${accountId}`);
   }
-  const leaves = message.meaning === 'leaves-service';
-  const keepTag = leaves ? setRemovalTag : clearRemovalTag;
-  const result = await keepTag(clientFor(region), tag, message.instanceId, () => context.getRemainingTimeInMillis());
-  if (result === 'gone') return { outcome: 'gone' };
-  return { outcome: leaves ? 'tagged' : 'untagged', ...delaySince(fields.Time) };
+  const keepTagTrue = message.meaning === 'leaves-service' ? setRemovalTag : clearRemovalTag;
+  const remainingMs = () => context.getRemainingTimeInMillis();
+  const outcome = await keepTagTrue(clientFor(region), tag, message.instanceId, remainingMs);
+  return outcome === 'gone' ? { outcome } : { outcome, ...delaySince(fields.Time) };
 }
 
 /** The fields by which a message is found again; never its lifecycle action token. */

@@ -10,9 +10,6 @@ export interface RemovalTag {
   readonly value: string;
 }
 
-/** `gone`: EC2 does not know the instance any more, so there is nothing to take out of the load balancer. */
-export type Result = 'done' | 'gone';
-
 /** The function's time ran out before EC2 answered even once. */
 export class DeadlineError extends Error {
   override readonly name = 'DeadlineError';
@@ -20,19 +17,22 @@ export class DeadlineError extends Error {
 
 /**
  * Sets the tag on an instance.
+ * @returns `gone` when EC2 does not know the instance any more: there is nothing left to take out of the load balancer.
  * @param remainingMs milliseconds left to the function, asked before each attempt.
  * @throws EC2's own error: at once when it is permanent, when time runs out otherwise.
  * @throws DeadlineError when time ran out before EC2 gave any answer.
  */
-export function setRemovalTag(ec2: Ec2, tag: RemovalTag, instanceId: string, remainingMs: () => number) {
-  const request = { Resources: [instanceId], Tags: [{ Key: tag.key, Value: tag.value }] };
-  return persist((options) => ec2.send(new CreateTagsCommand(request), options), remainingMs);
+export async function setRemovalTag(ec2: Ec2, tag: RemovalTag, instanceId: string, remainingMs: () => number) {
+  const command = new CreateTagsCommand({ Resources: [instanceId], Tags: [{ Key: tag.key, Value: tag.value }] });
+  const found = await persist((options) => ec2.send(command, options), remainingMs);
+  return found ? 'tagged' : 'gone';
 }
 
-/** Clears the tag from an instance, if it has that very value. Parameters and errors as for {@link setRemovalTag}. */
-export function clearRemovalTag(ec2: Ec2, tag: RemovalTag, instanceId: string, remainingMs: () => number) {
-  const request = { Resources: [instanceId], Tags: [{ Key: tag.key, Value: tag.value }] };
-  return persist((options) => ec2.send(new DeleteTagsCommand(request), options), remainingMs);
+/** Clears the tag from an instance, if it has that very value. Results and errors as of {@link setRemovalTag}. */
+export async function clearRemovalTag(ec2: Ec2, tag: RemovalTag, instanceId: string, remainingMs: () => number) {
+  const command = new DeleteTagsCommand({ Resources: [instanceId], Tags: [{ Key: tag.key, Value: tag.value }] });
+  const found = await persist((options) => ec2.send(command, options), remainingMs);
+  return found ? 'untagged' : 'gone';
 }
 
 // Left unused at the end of the function's time: to write the log line and report the error, on a small CPU share too.
@@ -42,18 +42,19 @@ const RESERVED_MS = 1000;
 const BACKOFF_BASE_MS = 200;
 const BACKOFF_CAP_MS = 5000;
 
+/** Calls until EC2 takes the call; `false` when it does not know the instance. */
 async function persist(
   attempt: (options: { abortSignal: AbortSignal }) => Promise<unknown>,
   remainingMs: () => number,
-): Promise<Result> {
+): Promise<boolean> {
   let lastError: unknown;
   for (let ceiling = BACKOFF_BASE_MS; ; ceiling = Math.min(2 * ceiling, BACKOFF_CAP_MS)) {
     const abortSignal = AbortSignal.timeout(Math.max(0, remainingMs() - RESERVED_MS));
     try {
       await attempt({ abortSignal });
-      return 'done';
+      return true;
     } catch (error) {
-      if ((error as Error).name === 'InvalidInstanceID.NotFound') return 'gone';
+      if ((error as Error).name === 'InvalidInstanceID.NotFound') return false;
       if (abortSignal.aborted) {
         throw lastError ?? new DeadlineError("EC2 did not answer before the function's deadline", { cause: error });
       }

@@ -1,4 +1,5 @@
 import { CreateTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
+import { HttpRequest } from '@smithy/core/protocols';
 import { mockClient } from 'aws-sdk-client-mock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { event } from './event.ts';
@@ -22,6 +23,10 @@ describe('the settings', () => {
     // EC2 counts characters, and each of these is one, of two UTF-16 units.
     [{ TAG_KEY: '🏷'.repeat(128) }, { Key: '🏷'.repeat(128), Value: 'yes' }],
     [{ TAG_KEY: 'our:aws:drain' }, { Key: 'our:aws:drain', Value: 'yes' }],
+    [
+      { TAG_KEY: 'd', TAG_VALUE: '1' },
+      { Key: 'd', Value: '1' },
+    ],
     [{ TAG_KEY: 'aws' }, { Key: 'aws', Value: 'yes' }],
   ])('decide the tag: %j', async (environment: Record<string, string>, tag) => {
     await (await coldStart(environment))(event('terminating'));
@@ -42,20 +47,40 @@ describe('the settings', () => {
   });
 });
 
+it('each call gives up a socket that does not connect or answer within a few seconds', async () => {
+  await (await coldStart())(event('terminating'));
+  const requestHandler = (ec2.call(0).thisValue as EC2Client).config.requestHandler as unknown as {
+    handle(request: HttpRequest): Promise<unknown>;
+    httpHandlerConfigs(): unknown;
+  };
+  // The handler reads its own settings with its first request.
+  await requestHandler.handle(new HttpRequest({ hostname: '127.0.0.1', port: 1, protocol: 'http:' })).catch(() => {});
+  const fewSeconds = expect.toSatisfy((ms) => ms >= 1000 && ms <= 5000, 'a few seconds');
+  expect(requestHandler.httpHandlerConfigs()).toMatchObject({
+    connectionTimeout: fewSeconds,
+    requestTimeout: fewSeconds,
+    socketTimeout: fewSeconds,
+    throwOnRequestTimeout: true,
+  });
+});
+
 describe('the region', () => {
   /** The client that each call went through, as `region`. */
   async function regions() {
     return Promise.all(ec2.calls().map(({ thisValue }) => (thisValue as EC2Client).config.region()));
   }
 
-  function from(topicArn: string) {
+  function from(topicArn: unknown) {
     const terminating = event('terminating');
     return {
-      Records: terminating.Records.map((record) => ({ ...record, Sns: { ...record.Sns, TopicArn: topicArn } })),
+      Records: terminating.Records.map((record) => ({
+        ...record,
+        Sns: { ...record.Sns, TopicArn: topicArn as string },
+      })),
     };
   }
 
-  it.each(['eu-central-1', 'us-gov-west-1', 'cn-northwest-1', 'us-iso-east-1', 'eusc-de-east-1'])(
+  it.each(['eu-central-1', 'us-gov-west-1', 'cn-northwest-1', 'us-iso-east-1', 'eusc-de-east-1', 'us-west-10'])(
     "is the topic's, wherever the function runs: %s",
     async (region) => {
       const { log } = await (await coldStart())(from(`arn:aws:sns:${region}:123456789012:remove-from-lb`));
@@ -73,6 +98,12 @@ describe('the region', () => {
     expect(await regions()).toEqual(['us-west-2', 'eu-west-1', 'us-west-2', 'eu-west-1']);
     expect(westAgain).toBe(west);
     expect(euAgain).toBe(eu);
+  });
+
+  it('must be told by a text', async () => {
+    const { error } = await (await coldStart())(from(['arn:aws:sns:us-west-2:123456789012:remove-from-lb']));
+    expect(ec2.calls()).toEqual([]);
+    expect(error).toMatchObject({ name: 'InvalidArnError', message: expect.stringContaining('is an array of 1;') });
   });
 
   it.each([

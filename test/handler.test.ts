@@ -1,4 +1,5 @@
 import { CreateTagsCommand, DeleteTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
+import type { SNSEvent } from 'aws-lambda';
 import { mockClient } from 'aws-sdk-client-mock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { event, eventWith, withText } from './event.ts';
@@ -11,6 +12,7 @@ beforeEach(() => {
   ec2.on(CreateTagsCommand).resolves({}).on(DeleteTagsCommand).resolves({});
 });
 
+const TOKEN = '465e0162-e6af-4786-b4e8-bb544ae58790';
 const TAGS = [{ Key: 'remove_from_lb', Value: 'yes' }];
 
 /** Every call that reached EC2: the command's name and its input. */
@@ -105,69 +107,79 @@ describe('a message that asks for nothing', () => {
 });
 
 describe('a message that cannot be understood', () => {
-  const terminating = event('terminating');
-  it.each([
-    ['no JSON', event('not-json'), 'Sns.Message is "ALARM: \\"web-cpu-high\\" in…"; expected a JSON text'],
-    ['a short text', withText(terminating, 'hello'), 'Sns.Message is "hello"; expected a JSON text'],
-    ['no text', withText(terminating, undefined), 'Sns.Message is absent; expected a JSON text'],
-    ['an array', withText(terminating, '[]'), 'Sns.Message is an array of 0; expected a JSON object'],
-    ['null', withText(terminating, 'null'), 'Sns.Message is null; expected a JSON object'],
-    [
-      'a string',
-      withText(terminating, '"i-05629ab7d9287e205"'),
-      'Sns.Message is "i-05629ab7d9287e205"; expected a JSON object',
-    ],
-    ['a number', withText(terminating, '7'), 'Sns.Message is 7; expected a JSON object'],
-    ['an empty object', withText(terminating, '{}'), 'LifecycleTransition is absent'],
-    [
-      'a transition cut short',
-      transition('autoscaling:EC2_INSTANCE_TERMINATE'),
-      'LifecycleTransition is "autoscaling:EC2_INSTANCE_TERMINATE"',
-    ],
-    [
-      'a transition with more behind it',
-      transition('autoscaling:EC2_INSTANCE_TERMINATING2'),
-      'LifecycleTransition is "autoscaling:EC2_INSTANCE_TERMINATING2"',
-    ],
-    [
-      'a launching transition cut short',
-      transition('autoscaling:EC2_INSTANCE_LAUNCH'),
-      'LifecycleTransition is "autoscaling:EC2_INSTANCE_LAUNCH"',
-    ],
-    [
-      'a transition in other letters',
-      transition('AUTOSCALING:EC2_INSTANCE_TERMINATING'),
-      'LifecycleTransition is "AUTOSCALING:',
-    ],
-    ['a transition of null', transition(null), 'LifecycleTransition is null'],
-    [
-      'a transition in an array',
-      transition(['autoscaling:EC2_INSTANCE_TERMINATING']),
-      'LifecycleTransition is an array of 1',
-    ],
-    ["another service's event", eventWith('test-notification', { Event: 's3:TestEvent' }), 'Event is "s3:TestEvent"'],
-    [
-      'an event that only contains the prefix',
-      eventWith('test-notification', { Event: 'x autoscaling:A' }),
-      'Event is "x autoscaling:A"',
-    ],
-    [
-      'an event with more than a name',
-      eventWith('test-notification', { Event: 'autoscaling:A B' }),
-      'Event is "autoscaling:A B"',
-    ],
-    ['an event of null', eventWith('test-notification', { Event: null }), 'Event is null'],
-    ['an object as event', eventWith('test-notification', { Event: {} }), 'Event is an object'],
-  ])('is refused: %s', async (_, refused, reason) => {
+  async function isRefused(refused: SNSEvent, message: string) {
     const { log, error } = await (await coldStart())(refused);
     expect(sent()).toEqual([]);
-    expect(error).toMatchObject({ name: 'InvalidMessageError', message: expect.stringContaining(reason) });
-    expect(log).toEqual([{ level: 'error', line: expect.objectContaining({ outcome: 'failed', reason: `${error}` }) }]);
+    expect(error).toMatchObject({ name: 'InvalidMessageError', message });
+    expect(log).toEqual([
+      {
+        level: 'error',
+        line: expect.objectContaining({ outcome: 'failed', reason: `InvalidMessageError: ${message}` }),
+      },
+    ]);
+  }
+
+  it.each([
+    ['hello', '"hello"; expected a JSON text'],
+    ['x'.repeat(24), `"${'x'.repeat(24)}"; expected a JSON text`],
+    ['x'.repeat(25), `"${'x'.repeat(24)}…"; expected a JSON text`],
+    [undefined, 'absent; expected a JSON text'],
+    ['', '""; expected a JSON text'],
+    ['[]', 'an array of 0; expected a JSON object'],
+    ['null', 'null; expected a JSON object'],
+    ['true', 'true; expected a JSON object'],
+    ['7', '7; expected a JSON object'],
+    ['"i-05629ab7d9287e205"', '"i-05629ab7d9287e205"; expected a JSON object'],
+  ])('is refused when its text is %j', async (text, complaint) => {
+    await isRefused(withText(event('terminating'), text), `Sns.Message is ${complaint}`);
   });
 
-  function transition(LifecycleTransition: unknown) {
-    return eventWith('terminating', { LifecycleTransition });
-  }
+  it('is refused when it is meant for people', async () => {
+    await isRefused(event('not-json'), 'Sns.Message is "ALARM: \\"web-cpu-high\\" in…"; expected a JSON text');
+  });
+
+  it('does not get into the error with its token, wherever it breaks off', async () => {
+    const text = `{"LifecycleActionToken":"${TOKEN}"`;
+    await isRefused(
+      withText(event('terminating'), text),
+      'Sns.Message is "{\\"LifecycleActionToken\\":…"; expected a JSON text',
+    );
+  });
+
+  it.each([
+    ['autoscaling:EC2_INSTANCE_TERMINATE', '"autoscaling:EC2_INSTANCE_TERMINATE"'],
+    ['autoscaling:EC2_INSTANCE_TERMINATING2', '"autoscaling:EC2_INSTANCE_TERMINATING2"'],
+    ['autoscaling:EC2_INSTANCE_LAUNCH', '"autoscaling:EC2_INSTANCE_LAUNCH"'],
+    ['autoscaling:EC2_INSTANCE_LAUNCHING ', '"autoscaling:EC2_INSTANCE_LAUNCHING "'],
+    ['AUTOSCALING:EC2_INSTANCE_TERMINATING', '"AUTOSCALING:EC2_INSTANCE_TERMINATING"'],
+    [['autoscaling:EC2_INSTANCE_TERMINATING'], 'an array of 1'],
+    [null, 'null'],
+  ])('is refused when its transition is %j, whatever event stands beside it', async (LifecycleTransition, held) => {
+    for (const Event of [undefined, 'autoscaling:TEST_NOTIFICATION', 'autoscaling:EC2_INSTANCE_LAUNCH']) {
+      await isRefused(
+        eventWith('launching-from-warm-pool', { LifecycleTransition, Event }),
+        `LifecycleTransition is ${held}; expected autoscaling:EC2_INSTANCE_TERMINATING or autoscaling:EC2_INSTANCE_LAUNCHING`,
+      );
+    }
+  });
+
+  it('is refused when it has neither transition nor event', async () => {
+    const neither = 'LifecycleTransition is absent; expected a lifecycle transition, or an Event beside it';
+    await isRefused(eventWith('terminating', { LifecycleTransition: undefined }), neither);
+  });
+
+  it.each([
+    ['s3:TestEvent', '"s3:TestEvent"'],
+    ['x autoscaling:A', '"x autoscaling:A"'],
+    ['autoscaling:A B', '"autoscaling:A B"'],
+    ['autoscaling:', '"autoscaling:"'],
+    [['autoscaling:EC2_INSTANCE_TERMINATE'], 'an array of 1'],
+    [{}, 'an object'],
+    [null, 'null'],
+  ])('is refused when its event is %j', async (Event, held) => {
+    const expected = "expected autoscaling: and an event's name";
+    await isRefused(eventWith('test-notification', { Event }), `Event is ${held}; ${expected}`);
+  });
 
   it.each([
     [undefined, 'absent'],
@@ -187,16 +199,13 @@ describe('a message that cannot be understood', () => {
     [' i-05629ab7d9287e205', '" i-05629ab7d9287e205"'],
     ['i-05629ab7d9287e205,i-1b2c3d4e', '"i-05629ab7d9287e205,i-1b2c3d4e"'],
     ['x'.repeat(65), `"${'x'.repeat(64)}"… (65 characters)`],
-    ['x'.repeat(64), `"${'x'.repeat(64)}";`],
-  ])('is refused when the instance id is %j', async (EC2InstanceId, held) => {
+    ['x'.repeat(64), `"${'x'.repeat(64)}"`],
+  ])('is refused when its instance id is %j', async (EC2InstanceId, held) => {
     for (const name of ['terminating', 'launching-from-warm-pool', 'launch-notification-from-warm-pool']) {
-      const { log, error } = await (await coldStart())(eventWith(name, { EC2InstanceId }));
-      expect(sent()).toEqual([]);
-      expect(error).toMatchObject({
-        name: 'InvalidMessageError',
-        message: expect.stringContaining(`EC2InstanceId is ${held}`),
-      });
-      expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed' } }]);
+      await isRefused(
+        eventWith(name, { EC2InstanceId }),
+        `EC2InstanceId is ${held}; expected i- and 8 or 17 hexadecimal digits in lower case`,
+      );
     }
   });
 });

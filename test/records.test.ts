@@ -148,6 +148,11 @@ describe('the log line', () => {
     ]);
   });
 
+  it('leaves out an instance id that is not text', async () => {
+    const { log } = await (await coldStart())(eventWith('terminating', { EC2InstanceId: 5629 }));
+    expect(log[0]?.line).not.toHaveProperty('instanceId');
+  });
+
   it('leaves out what is not text', async () => {
     const odd = { AutoScalingGroupName: 1, LifecycleHookName: {}, RequestId: ['x'] };
     const { log } = await (await coldStart())(eventWith('terminating', odd));

@@ -84,6 +84,15 @@ describe('a transient error', () => {
     expect(moments.slice(1).map((moment, index) => moment - (moments[index] ?? 0))).toEqual([100, 200, 400, 800, 1600]);
   });
 
+  it('is not retried when the pause would take all the time that is left', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(1);
+    ec2.on(CreateTagsCommand).rejects(refusal('RequestLimitExceeded', 503));
+    await invoke('terminating', 1200);
+    expect(ec2.commandCalls(CreateTagsCommand)).toHaveLength(1);
+    await invoke('terminating', 1201);
+    expect(ec2.commandCalls(CreateTagsCommand)).toHaveLength(3);
+  });
+
   it('is not retried when there is no time for another call', async () => {
     ec2.on(CreateTagsCommand).rejects(refusal('RequestLimitExceeded', 503));
     const { error } = await invoke('terminating', 900);
