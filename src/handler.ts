@@ -99,6 +99,8 @@ async function handleRecord(record: SNSEventRecord | null, context: Context): Pr
   }
 }
 
+const KEEP_TAG_TRUE = { 'leaves-service': setRemovalTag, 'returns-to-service': clearRemovalTag } as const;
+
 async function act(fields: MessageFields, region: string, context: Context): Promise<Result> {
   const message = classify(fields);
   if (message.meaning === 'nothing-to-do') return { outcome: 'ignored', reason: message.reason };
@@ -107,7 +109,7 @@ async function act(fields: MessageFields, region: string, context: Context): Pro
   if (message.accountId !== accountId) {
     throw new ForeignAccountError('AccountId', message.accountId, `the function's own account, ${accountId}`);
   }
-  const keepTagTrue = message.meaning === 'leaves-service' ? setRemovalTag : clearRemovalTag;
+  const keepTagTrue = KEEP_TAG_TRUE[message.meaning];
   const remainingMs = () => context.getRemainingTimeInMillis();
   const outcome = await keepTagTrue(clientFor(region), tag, message.instanceId, remainingMs);
   return outcome === 'gone' ? { outcome } : { outcome, ...delaySince(fields.Time) };

@@ -69,7 +69,11 @@ describe('over a real socket', () => {
   it('names the deadline when EC2 did not answer even once', async () => {
     endpoint.lastingFault = 'hang';
     const { error } = await invoke('terminating', 2000);
-    expect(error).toMatchObject({ name: 'DeadlineError', cause: { name: 'AbortError' } });
+    expect(error).toMatchObject({
+      name: 'DeadlineError',
+      message: "EC2 did not answer before the function's deadline",
+      cause: { name: 'AbortError' },
+    });
   });
 
   it("throws EC2's own last error rather than the cut at the deadline", async () => {
