@@ -7,12 +7,12 @@ import { classify, type MessageFields, parseMessage } from './lifecycle-message.
 import { clearRemovalTag, setRemovalTag } from './removal-tag.ts';
 
 /** An event that does not come from SNS. */
-export class InvalidEventError extends InvalidFieldError {
+class InvalidEventError extends InvalidFieldError {
   override readonly name = 'InvalidEventError';
 }
 
 /** A message from another account, whose instances cannot be tagged from this one. */
-export class ForeignAccountError extends InvalidFieldError {
+class ForeignAccountError extends InvalidFieldError {
   override readonly name = 'ForeignAccountError';
 }
 
