@@ -130,7 +130,8 @@ describe('the other partitions of AWS', () => {
 
   it.each(['aws', 'aws-cn', 'aws-us-gov'])('%s is in the ARNs that are put together', (partition) => {
     const text = JSON.stringify(deploy({ AutoScalingGroupName: 'web' }, partition).resources);
-    const partitions = [...text.matchAll(/arn:([a-z-]+):ec2/g)].map(([, found]) => found);
-    expect(partitions).toEqual([partition, partition]);
+    const partitions = [...text.matchAll(/arn:([a-z-]+):/g)].map(([, found]) => found);
+    expect(partitions.length).toBeGreaterThan(0);
+    expect(new Set(partitions)).toEqual(new Set([partition]));
   });
 });
