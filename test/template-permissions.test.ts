@@ -163,24 +163,6 @@ describe.each([
   });
 });
 
-it('nobody may publish to the topic without a permission of their own', () => {
-  const { Topics, PolicyDocument } = propertiesOf<{ Topics: string[]; PolicyDocument: PolicyDocument }>(
-    stack,
-    'TopicPolicy',
-  );
-  expect(Topics).toEqual(['Topic']);
-  // The account itself stands for its own policies; any other principal would be let in by name.
-  expect(PolicyDocument.Statement).toEqual([
-    {
-      Sid: expect.any(String),
-      Effect: 'Allow',
-      Principal: { AWS: 'arn:aws:iam::123456789012:root' },
-      Action: 'sns:Publish',
-      Resource: 'Topic',
-    },
-  ]);
-});
-
 it('no role has permissions from anywhere else', () => {
   const roles = ofType<Role>(deploy({ AutoScalingGroupName: 'web' }), 'AWS::IAM::Role');
   expect(Object.keys(roles)).toEqual(['FunctionRole', 'HookRole']);
