@@ -37,22 +37,28 @@ function tagOf({ Tags = [] }: Instance, key: string): string | undefined {
 /**
  * Keeps HAProxy's servers those of EC2, as a Chef run every few seconds does, until it is aborted.
  * @param inPlace the servers that HAProxy has now.
- * @param onReload told the instances in the load balancer, once a new worker serves them.
+ * @param options.onReload told the instances in the load balancer, once a new worker serves them, and how many
+ * milliseconds it took from the question to EC2.
  */
 export async function keepBuilding(
   ec2: Pick<EC2Client, 'send'>,
   haproxy: Haproxy,
   inPlace: readonly Server[],
-  options: { intervalMs: number; signal: AbortSignal; onReload: (instanceIds: ReadonlySet<string>) => void },
+  options: {
+    intervalMs: number;
+    signal: AbortSignal;
+    onReload: (instanceIds: ReadonlySet<string>, tookMs: number) => void;
+  },
 ): Promise<void> {
   let current = JSON.stringify(inPlace);
   for (let next = Date.now() + options.intervalMs; ; next += options.intervalMs) {
     await sleep(Math.max(0, next - Date.now()), undefined, { signal: options.signal }).catch(() => {});
     if (options.signal.aborted) return;
+    const began = Date.now();
     const servers = await serversToKeep(ec2);
     if (JSON.stringify(servers) === current) continue;
     await haproxy.reload(servers);
     current = JSON.stringify(servers);
-    options.onReload(new Set(servers.map(({ instanceId }) => instanceId)));
+    options.onReload(new Set(servers.map(({ instanceId }) => instanceId)), Date.now() - began);
   }
 }

@@ -24,7 +24,9 @@ export async function startFleet(ec2: Ec2Endpoint, size: number): Promise<Fleet>
     const file = fileURLToPath(new URL('backend.ts', import.meta.url));
     const child = fork(file, [instanceId, instance.tags.get(PORT_TAG) ?? '']);
     processes.set(instanceId, child);
-    const ended = once(child, 'exit').then(() => Promise.reject(new Error(`the server of ${instanceId} did not start`)));
+    const ended = once(child, 'exit').then(() =>
+      Promise.reject(new Error(`the server of ${instanceId} did not start`)),
+    );
     await Promise.race([once(child, 'message'), ended]);
     ended.catch(() => {});
     instance.state = 'running';

@@ -15,7 +15,7 @@ import { topicOf } from './topic.ts';
 /** What is done against lost requests. */
 export const SCENARIOS = {
   nothing: 'nothing',
-  careful: 'HAProxy alone, set up with care',
+  careful: 'careful HAProxy',
   function: 'with the function',
 } as const;
 export type ScenarioName = keyof typeof SCENARIOS;
@@ -44,6 +44,8 @@ export interface ScenarioOutcome {
   readonly results: readonly Result[];
   readonly scaleIns: readonly ScaleIn[];
   readonly returned: Return;
+  /** Of the builder's runs that changed something: from the question to EC2 to HAProxy's new worker, in milliseconds. */
+  readonly longestReloadMs: number;
   /** What the function threw, in words. */
   readonly functionErrors: readonly string[];
 }
@@ -85,11 +87,13 @@ export async function runScenario(name: ScenarioName, options: ScenarioOptions):
   const end = new AbortController();
   const untilEnd = AbortSignal.any([signal, end.signal]);
   const scaleIns: ScaleIn[] = [];
+  let longestReloadMs = 0;
 
   const building = keepBuilding(ec2, haproxy, servers, {
     intervalMs: plan.builderIntervalMs,
     signal: untilEnd,
-    onReload(inPlace) {
+    onReload(inPlace, tookMs) {
+      longestReloadMs = Math.max(longestReloadMs, tookMs);
       for (const leaving of scaleIns) if (!inPlace.has(leaving.instanceId)) leaving.reloadedAt ??= now();
     },
   });
@@ -102,8 +106,15 @@ export async function runScenario(name: ScenarioName, options: ScenarioOptions):
   try {
     const results = load.results.finally(() => end.abort());
     const [returned] = await Promise.all([story, results, building]);
-    const { instanceIds } = fleet;
-    return { name, instanceIds, results: await results, scaleIns, returned, functionErrors: topic.errors };
+    return {
+      name,
+      instanceIds: fleet.instanceIds,
+      results: await results,
+      scaleIns,
+      returned,
+      longestReloadMs,
+      functionErrors: topic.errors,
+    };
   } finally {
     end.abort();
     await Promise.allSettled([building, story]);
