@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -11,7 +11,7 @@ export interface WorkingFolder {
 }
 
 // Reads until this process is gone, however it went, then ends what would outlive it: HAProxy, by its process id, and
-// the folder, which may hold read-only ones.
+// the folder, in which there may be read-only ones.
 const SENTINEL = `
   cat
   if [ -f "$1/haproxy.pid" ]; then kill "$(cat "$1/haproxy.pid")"; fi
@@ -27,9 +27,9 @@ export async function makeWorkingFolder(): Promise<WorkingFolder> {
   return {
     path,
     async remove() {
-      await rm(path, { recursive: true, force: true });
       sentinel.stdin.end();
-      await ended;
+      const [code] = await ended;
+      if (code !== 0) throw new Error(`${path} cannot be removed`);
     },
   };
 }
