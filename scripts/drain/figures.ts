@@ -1,4 +1,4 @@
-import { CAUSES, type Cause } from './load.ts';
+import { CAUSES, type Cause } from './result.ts';
 import type { ScenarioName, ScenarioOutcome } from './scenario.ts';
 
 /** What a scenario came to; times in milliseconds. The form that `--json` prints. */

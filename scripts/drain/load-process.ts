@@ -1,7 +1,8 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Order, Report, Result } from './load.ts';
+import type { Order, Report } from './load.ts';
+import type { Result } from './result.ts';
 
 /** A load that is being sent. */
 export interface Load {

@@ -7,9 +7,9 @@ import { keepBuilding, serversToKeep } from './builder.ts';
 import { startFleet } from './fleet.ts';
 import { freePort } from './free-port.ts';
 import { startHaproxy } from './haproxy.ts';
-import type { Result } from './load.ts';
 import { startLoad } from './load-process.ts';
 import type { Plan } from './plan.ts';
+import type { Result } from './result.ts';
 import { topicOf } from './topic.ts';
 
 /** What is done against lost requests. */

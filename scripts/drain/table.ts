@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import type { Figures } from './figures.ts';
-import { CAUSES, type Cause } from './load.ts';
+import { CAUSES, type Cause } from './result.ts';
 import { SCENARIOS } from './scenario.ts';
 
 /** The figures of the scenarios side by side, as lines of text. */
