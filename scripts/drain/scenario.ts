@@ -145,7 +145,7 @@ export async function runScenario(name: ScenarioName, options: ScenarioOptions):
     }
     leaving.killedAt = now();
     await fleet.kill(instanceId, toWarmPool ? 'stopped' : 'terminated');
-    say(`${instanceId} killed`);
+    say(`${instanceId} killed${sinceHook(leaving)}`);
   }
 
   async function comeBack(instanceId: string): Promise<Return> {
@@ -156,4 +156,11 @@ export async function runScenario(name: ScenarioName, options: ScenarioOptions):
     say(`${instanceId} back from the warm pool`);
     return { instanceId, at: now(), tagLeft };
   }
+}
+
+function sinceHook({ hookAt, taggedAt, reloadedAt }: ScaleIn): string {
+  if (hookAt === undefined) return '';
+  const after = (time: number | undefined) =>
+    time === undefined ? 'never' : `${((time - hookAt) / 1000).toFixed(2)} s`;
+  return `; from the hook to the tag ${after(taggedAt)}, out of HAProxy ${after(reloadedAt)}`;
 }

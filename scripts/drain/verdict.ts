@@ -22,7 +22,7 @@ function functionProblems(plan: Plan, outcome: ScenarioOutcome): string[] {
     ...(outcome.returned.tagLeft
       ? [`${outcome.returned.instanceId} came back from the warm pool with its tag on`]
       : []),
-    ...(lost > 0 ? [`${lost} of ${sent} requests lost`] : []),
+    ...(lost > 0 ? [`${lost} of ${sent} requests lost${unusual(outcome)}`] : []),
     ...returnProblems(outcome),
   ];
 }
@@ -38,4 +38,10 @@ function returnProblems(outcome: ScenarioOutcome): string[] {
   return answeredAfterReturn > 0
     ? []
     : [`${outcome.returned.instanceId} came back from the warm pool and got no request`];
+}
+
+/** What the causes of the table do not say. */
+function unusual({ results }: ScenarioOutcome): string {
+  const details = new Set(results.filter(({ cause }) => cause === 'other').map(({ detail }) => detail));
+  return details.size > 0 ? ` (other: ${[...details].join(', ')})` : '';
 }
