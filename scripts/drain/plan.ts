@@ -28,10 +28,10 @@ export function fullPlan(heartbeatMs = 7000): Plan {
   return { ...timing, seed: 1, requestsPerSecond: 400, servers: 12 };
 }
 
-/** Three scale-ins, one alone and two together, in ten seconds. */
+/** Three scale-ins, one alone and two together, in a quarter of a minute. */
 export function shortPlan(heartbeatMs = 4000): Plan {
   const scaleInsAt = [800, 1700, 1700];
-  const timing = timingOf({ scaleInsAt, heartbeatMs, builderIntervalMs: 1500, servesAgainMs: 2500 });
+  const timing = timingOf({ scaleInsAt, heartbeatMs, builderIntervalMs: 1500, servesAgainMs: 4000 });
   return { ...timing, seed: 1, requestsPerSecond: 300, servers: 5 };
 }
 
