@@ -93,12 +93,12 @@ test('without HAProxy it says how to get it', async () => {
 });
 
 test.for([
-  [['--heartbeat', 'long'], '--heartbeat is "long"; expected seconds, more than 0 and at most 60'],
-  [['--heartbeat', '0'], '--heartbeat is "0"; expected seconds, more than 0 and at most 60'],
-  [['--scenario', 'none'], '--scenario is "none"; expected one of nothing, careful, function'],
-  [['--quick'], "Unknown option '--quick'"],
-] as const)('%s is refused', async ([args, reason]) => {
-  const { code, stderr } = await drain(...args);
+  ['--heartbeat long', '--heartbeat is "long"; expected seconds, more than 0 and at most 60'],
+  ['--heartbeat 0', '--heartbeat is "0"; expected seconds, more than 0 and at most 60'],
+  ['--scenario none', '--scenario is "none"; expected one of nothing, careful, function'],
+  ['--quick', "Unknown option '--quick'"],
+] as const)('%s is refused', async ([options, reason]) => {
+  const { code, stderr } = await drain(...options.split(' '));
   expect(stderr).toContain(reason);
   expect(code).toBe(1);
 });

@@ -87,14 +87,13 @@ export function chartOf(plan: Plan, outcomes: readonly ScenarioOutcome[]): strin
     ],
   });
   plot.setAttribute('y', String(HEADER));
-  plot.querySelector('style')?.remove();
   const size = { width: WIDTH, height: HEADER + height };
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}" viewBox="0 0 ${size.width} ${size.height}" role="img">
 <title>${panels.map(({ title, verdict }) => `${title}: ${verdict}`).join('; ')}</title>
 <style>${STYLE}</style>
 <rect width="${size.width}" height="${size.height}" rx="8" fill="var(--ground)"/>
 ${header(plan, document)}
-${plot.outerHTML}
+${nested(plot)}
 </svg>
 `;
 }
@@ -145,6 +144,12 @@ function header(plan: Plan, document: PlotDocument): string {
       ...LEGEND.flatMap(({ x, symbols }) => symbols.map((symbol) => Plot.dot([0], { x, y: 46, ...symbol }))),
     ],
   });
+  return nested(plot);
+}
+
+/** A plot as a part of the picture, whose style and title are given once for the whole. */
+function nested(plot: ReturnType<typeof Plot.plot>): string {
   plot.querySelector('style')?.remove();
+  plot.setAttribute('aria-hidden', 'true');
   return plot.outerHTML;
 }
