@@ -83,6 +83,8 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
     end.promise.catch(() => {});
     child.kill('SIGKILL');
     await exited;
+    // Nobody but root may delete from a read-only folder.
+    await chmod(folder, 0o755);
     await rm(folder, { recursive: true, force: true });
   }
 

@@ -1,0 +1,133 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { parseArgs, styleText } from 'node:util';
+import { bundle } from './bundle.ts';
+import { chartOf } from './drain/chart.ts';
+import { type Figures, figuresOf } from './drain/figures.ts';
+import { haproxyVersion } from './drain/haproxy.ts';
+import { fullPlan, shortPlan } from './drain/plan.ts';
+import { runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from './drain/scenario.ts';
+import { tableOf } from './drain/table.ts';
+import { problemsOf } from './drain/verdict.ts';
+import { makeWorkingFolder } from './drain/working-folder.ts';
+
+const USAGE = `npm run drain -- [options]
+  --short              three scale-ins in 12 s a scenario, in place of ten in 55 s
+  --scenario NAME      only this one, and others so named: ${Object.keys(SCENARIOS).join(', ')}
+  --heartbeat SECONDS  the waiting time of the lifecycle hook
+  --zip FILE           a function other than the one in src
+  --chart FILE         where the chart goes; dist/drain.svg by default
+  --json               prints the figures as JSON, and nothing else, on standard output`;
+
+interface Settings {
+  readonly short: boolean;
+  readonly json: boolean;
+  readonly scenarios: readonly ScenarioName[];
+  readonly heartbeatMs: number | undefined;
+  readonly zip: string | undefined;
+  readonly chart: string;
+}
+
+const interruption = new AbortController();
+for (const [signal, number] of [
+  ['SIGINT', 2],
+  ['SIGTERM', 15],
+  ['SIGHUP', 1],
+] as const) {
+  process.on(signal, () => {
+    process.exitCode = 128 + number;
+    interruption.abort();
+  });
+}
+
+try {
+  const settings = readSettings(process.argv.slice(2));
+  if (settings) await main(settings, interruption.signal);
+  else console.log(USAGE);
+} catch (error) {
+  if (interruption.signal.aborted) {
+    console.error('interrupted; everything that was started has been ended');
+  } else {
+    console.error(styleText('red', `npm run drain: ${error instanceof Error ? error.message : error}`));
+    process.exitCode = 1;
+  }
+}
+
+async function main({ short, json, scenarios, heartbeatMs, zip: zipFile, chart }: Settings, signal: AbortSignal) {
+  const plan = short ? shortPlan(heartbeatMs) : fullPlan(heartbeatMs);
+  const version = await haproxyVersion();
+  const zip = zipFile === undefined ? (await bundle()).zip : await readFile(zipFile);
+  say(
+    `HAProxy ${version}; in each scenario ${plan.requestsPerSecond} requests a second for ${plan.loadMs / 1000} s, ` +
+      `${plan.scaleInsAt.length} of ${plan.servers} servers leave, one comes back`,
+  );
+
+  const outcomes: ScenarioOutcome[] = [];
+  const folder = await makeWorkingFolder();
+  // The folder of the function's process goes there too.
+  process.env.TMPDIR = folder.path;
+  try {
+    for (const name of scenarios) {
+      say(`\n${styleText('bold', SCENARIOS[name])}`);
+      outcomes.push(await runScenario(name, { plan, zip, folder: folder.path, signal, onProgress: say }));
+    }
+  } finally {
+    await folder.remove();
+  }
+
+  const figures = outcomes.map(figuresOf);
+  await mkdir(dirname(chart), { recursive: true });
+  await writeFile(chart, chartOf(plan, outcomes));
+  say(`\n${tableOf(figures)}\n\nchart: ${chart}`);
+  if (json) console.log(JSON.stringify({ scenarios: figures } satisfies { scenarios: Figures[] }));
+  const problems = problemsOf(plan, outcomes);
+  for (const problem of problems) console.error(styleText('red', `not proved: ${problem}`));
+  if (problems.length > 0) process.exitCode = 1;
+
+  function say(line: string): void {
+    (json ? console.error : console.log)(line);
+  }
+}
+
+/**
+ * @returns undefined when it is help that is asked for.
+ * @throws Error that names the option, what it held and what was expected.
+ */
+function readSettings(args: string[]): Settings | undefined {
+  const { values } = parseArgs({
+    args,
+    options: {
+      short: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      scenario: { type: 'string', multiple: true, default: Object.keys(SCENARIOS) },
+      heartbeat: { type: 'string' },
+      help: { type: 'boolean', default: false },
+      zip: { type: 'string' },
+      chart: { type: 'string', default: 'dist/drain.svg' },
+    },
+  });
+  if (values.help) return undefined;
+  return {
+    short: values.short,
+    json: values.json,
+    scenarios: values.scenario.map(scenarioName),
+    heartbeatMs: values.heartbeat === undefined ? undefined : milliseconds(values.heartbeat),
+    zip: values.zip,
+    chart: values.chart,
+  };
+}
+
+function scenarioName(name: string): ScenarioName {
+  if (!Object.hasOwn(SCENARIOS, name)) {
+    throw new Error(`--scenario is ${JSON.stringify(name)}; expected one of ${Object.keys(SCENARIOS).join(', ')}`);
+  }
+  return name as ScenarioName;
+}
+
+function milliseconds(seconds: string): number {
+  const ms = Number(seconds) * 1000;
+  if (!(ms > 0 && ms <= 60_000)) {
+    throw new Error(`--heartbeat is ${JSON.stringify(seconds)}; expected seconds, more than 0 and at most 60`);
+  }
+  return ms;
+}

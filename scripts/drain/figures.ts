@@ -1,0 +1,61 @@
+import { CAUSES, type Cause } from './result.ts';
+import type { ScenarioName, ScenarioOutcome } from './scenario.ts';
+
+/** What a scenario came to; times in milliseconds. The form that `--json` prints. */
+export interface Figures {
+  readonly name: ScenarioName;
+  readonly sent: number;
+  readonly answered: number;
+  readonly lost: number;
+  readonly lostByCause: Readonly<Record<Cause, number>>;
+  /** Of the answered requests, from when each was due. */
+  readonly p50Ms: number | null;
+  readonly p99Ms: number | null;
+  readonly scaleIns: number;
+  readonly hookToTagMs: Spread | null;
+  readonly tagToReloadMs: Spread | null;
+  /** Requests that the instance from the warm pool answered after its return. */
+  readonly answeredAfterReturn: number;
+}
+
+interface Spread {
+  readonly median: number;
+  readonly longest: number;
+}
+
+/** Counts up what became of a scenario. */
+export function figuresOf({ name, results, scaleIns, returned }: ScenarioOutcome): Figures {
+  const latencies = results.filter(({ server }) => server !== undefined).map(({ ms }) => ms);
+  const lostByCause = Object.fromEntries(
+    CAUSES.map((cause) => [cause, results.filter((result) => result.cause === cause).length]),
+  ) as Record<Cause, number>;
+  return {
+    name,
+    sent: results.length,
+    answered: latencies.length,
+    lost: results.length - latencies.length,
+    lostByCause,
+    p50Ms: percentile(latencies, 50),
+    p99Ms: percentile(latencies, 99),
+    scaleIns: scaleIns.length,
+    hookToTagMs: spread(scaleIns.map(({ hookAt, taggedAt }) => between(hookAt, taggedAt))),
+    tagToReloadMs: spread(scaleIns.map(({ taggedAt, reloadedAt }) => between(taggedAt, reloadedAt))),
+    answeredAfterReturn: results.filter(({ server, at }) => server === returned.instanceId && at > returned.at).length,
+  };
+}
+
+function between(from: number | undefined, to: number | undefined): number | undefined {
+  return from === undefined || to === undefined ? undefined : to - from;
+}
+
+function spread(times: readonly (number | undefined)[]): Spread | null {
+  const known = times.filter((time) => time !== undefined);
+  const [median, longest] = [percentile(known, 50), percentile(known, 100)];
+  return median === null || longest === null ? null : { median, longest };
+}
+
+/** The nearest-rank percentile, in whole milliseconds. */
+function percentile(values: readonly number[], rank: number): number | null {
+  const value = values.toSorted((a, b) => a - b)[Math.max(0, Math.ceil((rank / 100) * values.length) - 1)];
+  return value === undefined ? null : Math.round(value);
+}
