@@ -1,4 +1,38 @@
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+
+/**
+ * What is left out of the AWS SDK. Each step is there for its gain in load + first call, which `npm run bench -- cold-start`
+ * measures by leaving it out; signing, retries, endpoint rules and error parsing stay the SDK's own.
+ * @type {import('esbuild').Plugin[]}
+ */
+export const steps = [
+  // The schemas of EC2's 700 operations have keys such as [_xN], for all that esbuild knows with side effects. With the
+  // constants written in place it drops all schemas but the two that are used.
+  change('unused schemas', '@aws-sdk/client-ec2/dist-es/schemas/schemas_0.js', (text) => {
+    const constants = new Map([...text.matchAll(/^const (\w+) = ("[^"\n]*");$/gm)].map(([, name, value]) => [name, value]));
+    return text.replace(/\[(\w+)\]:/g, (key, name) => (constants.has(name) ? `${constants.get(name)}:` : key));
+  }),
+  // Lambda gives a function its credentials in the environment; the other providers are clients of five more services.
+  change(
+    'credential providers',
+    '@aws-sdk/credential-provider-node/dist-es/index.js',
+    () =>
+      `export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';`,
+  ),
+  // EC2 has no event streams. Their import at run time keeps whole every module that they have in common with the rest.
+  change(
+    'event streams',
+    '@smithy/core/dist-es/submodules/event-streams/index.js',
+    () => `throw new Error('event streams are not part of this bundle');`,
+  ),
+  // Lambda has no ~/.aws; without it the client would look there for each of its settings, after the environment.
+  change('settings from ~/.aws', '@smithy/core/dist-es/submodules/config/node-config-provider/configLoader.js', (text) =>
+    text.replace(', fromSharedConfigFiles(configFileSelector, configuration)', ''),
+  ),
+  // import('node:http') starts Node's loader of ES modules and evaluates every getter of the module, and undici with it.
+  requireInsteadOfImport(),
+];
 
 /**
  * How the function is bundled: one CommonJS file, which Lambda loads as `index.handler`.
@@ -13,6 +47,72 @@ export default {
   target: 'node24',
   format: 'cjs',
   minify: true,
+  // ES modules first: what is unused can be told from them.
   mainFields: ['module', 'main'],
   legalComments: 'none',
+  plugins: [...steps, limitSize(150_000)],
 };
+
+/**
+ * Changes a file of a dependency. The build fails when the file is not in the bundle any more, or the change does nothing.
+ * @param {string} name
+ * @param {string} file below node_modules
+ * @param {(text: string) => string} edit
+ * @returns {import('esbuild').Plugin}
+ */
+export function change(name, file, edit) {
+  return {
+    name,
+    setup(build) {
+      let found = false;
+      build.onLoad({ filter: new RegExp(`/node_modules/${file.replaceAll('.', '\\.')}$`) }, async ({ path }) => {
+        found = true;
+        const text = await readFile(path, 'utf8');
+        const contents = edit(text);
+        return contents === text ? voidStep(`finds nothing to change in ${file}`) : { contents };
+      });
+      build.onEnd(() => (found ? null : voidStep(`finds no ${file} in the bundle`)));
+    },
+  };
+}
+
+/** @returns {import('esbuild').Plugin} */
+function requireInsteadOfImport() {
+  return {
+    name: "import() of Node's modules",
+    setup(build) {
+      let found = false;
+      build.initialOptions.supported = { ...build.initialOptions.supported, 'dynamic-import': false };
+      build.onResolve({ filter: /^node:/ }, ({ kind }) => {
+        found ||= kind === 'dynamic-import';
+        return null;
+      });
+      build.onEnd(() => (found ? null : voidStep('finds no import() of a module of Node')));
+    },
+  };
+}
+
+/** @param {string} finding */
+function voidStep(finding) {
+  return { errors: [{ text: `${finding}: has the AWS SDK changed? Adapt this step in esbuild.config.mjs, or drop it` }] };
+}
+
+/**
+ * Keeps what an update brings with it from going unnoticed.
+ * @param {number} maxBytes
+ * @returns {import('esbuild').Plugin}
+ */
+export function limitSize(maxBytes) {
+  return {
+    name: 'size',
+    setup(build) {
+      build.initialOptions.metafile = true;
+      build.onEnd(({ metafile }) => {
+        const bytes = Object.values(metafile?.outputs ?? {}).reduce((sum, output) => sum + output.bytes, 0);
+        if (bytes <= maxBytes) return null;
+        const text = `the bundle has ${bytes} bytes, more than ${maxBytes}: see with esbuild's --analyze what came in, or raise the limit`;
+        return { errors: [{ text }] };
+      });
+    },
+  };
+}
