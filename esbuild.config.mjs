@@ -10,15 +10,16 @@ export const steps = [
   // The schemas of EC2's 700 operations have keys such as [_xN], for all that esbuild knows with side effects. With the
   // constants written in place it drops all schemas but the two that are used.
   change('unused schemas', '@aws-sdk/client-ec2/dist-es/schemas/schemas_0.js', (text) => {
-    const constants = new Map([...text.matchAll(/^const (\w+) = ("[^"\n]*");$/gm)].map(([, name, value]) => [name, value]));
+    const constants = new Map(
+      [...text.matchAll(/^const (\w+) = ("[^"\n]*");$/gm)].map(([, name, value]) => [name, value]),
+    );
     return text.replace(/\[(\w+)\]:/g, (key, name) => (constants.has(name) ? `${constants.get(name)}:` : key));
   }),
   // Lambda gives a function its credentials in the environment; the other providers are clients of five more services.
   change(
     'credential providers',
     '@aws-sdk/credential-provider-node/dist-es/index.js',
-    () =>
-      `export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';`,
+    () => `export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';`,
   ),
   // EC2 has no event streams. Their import at run time keeps whole every module that they have in common with the rest.
   change(
@@ -26,9 +27,22 @@ export const steps = [
     '@smithy/core/dist-es/submodules/event-streams/index.js',
     () => `throw new Error('event streams are not part of this bundle');`,
   ),
-  // Lambda has no ~/.aws; without it the client would look there for each of its settings, after the environment.
-  change('settings from ~/.aws', '@smithy/core/dist-es/submodules/config/node-config-provider/configLoader.js', (text) =>
-    text.replace(', fromSharedConfigFiles(configFileSelector, configuration)', ''),
+  // Lambda has no ~/.aws, where the client looks for each setting that the environment lacks, by way of two errors. Here
+  // a setting that cannot be read is an error rather than passed over.
+  change(
+    'settings from ~/.aws',
+    '@smithy/core/dist-es/submodules/config/node-config-provider/configLoader.js',
+    () => `export const loadConfig =
+      ({ environmentVariableSelector, default: defaultValue }, { signingName, logger } = {}) =>
+      async () =>
+        environmentVariableSelector(process.env, { signingName, logger }) ??
+        (typeof defaultValue === 'function' ? defaultValue() : defaultValue);`,
+  ),
+  // node:http answers with a stream of Node's; to ask whether it is one of the Web's makes Node load those first.
+  change(
+    'web streams',
+    '@smithy/core/dist-es/submodules/serde/util-stream/stream-type-check.js',
+    () => 'export const isReadableStream = () => false; export const isBlob = () => false;',
   ),
   // import('node:http') starts Node's loader of ES modules and evaluates every getter of the module, and undici with it.
   requireInsteadOfImport(),
@@ -65,7 +79,8 @@ export function change(name, file, edit) {
     name,
     setup(build) {
       let found = false;
-      build.onLoad({ filter: new RegExp(`/node_modules/${file.replaceAll('.', '\\.')}$`) }, async ({ path }) => {
+      const filter = new RegExp(`/node_modules/${file.replaceAll('.', '\\.')}$`.replaceAll('/', '[\\\\/]'));
+      build.onLoad({ filter }, async ({ path }) => {
         found = true;
         const text = await readFile(path, 'utf8');
         const contents = edit(text);
@@ -94,7 +109,9 @@ function requireInsteadOfImport() {
 
 /** @param {string} finding */
 function voidStep(finding) {
-  return { errors: [{ text: `${finding}: has the AWS SDK changed? Adapt this step in esbuild.config.mjs, or drop it` }] };
+  return {
+    errors: [{ text: `${finding}: has the AWS SDK changed? Adapt this step in esbuild.config.mjs, or drop it` }],
+  };
 }
 
 /**
