@@ -12,7 +12,7 @@ test('the zip takes at most 60 kB', async () => {
   expect((await bundle()).zip.length).toBeLessThanOrEqual(60_000);
 });
 
-test.each(steps)('the build fails when "$name" finds nothing in the bundle that it is for', async (step) => {
+test.each(steps)('the build fails when $name finds nothing in the bundle that it is for', async (step) => {
   await expect(buildWith(step, 'export const handler = 1')).rejects.toThrow(/finds no .*has the AWS SDK changed/);
 });
 
