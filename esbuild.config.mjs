@@ -21,6 +21,8 @@ export const steps = [
     '@aws-sdk/credential-provider-node/dist-es/index.js',
     () => `export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';`,
   ),
+  // import('node:http') starts Node's loader of ES modules and evaluates every getter of the module, and undici with it.
+  requireInsteadOfImport(),
   // EC2 has no event streams. Their import at run time keeps whole every module that they have in common with the rest.
   change(
     'event streams',
@@ -44,8 +46,6 @@ export const steps = [
     '@smithy/core/dist-es/submodules/serde/util-stream/stream-type-check.js',
     () => 'export const isReadableStream = () => false; export const isBlob = () => false;',
   ),
-  // import('node:http') starts Node's loader of ES modules and evaluates every getter of the module, and undici with it.
-  requireInsteadOfImport(),
 ];
 
 /**
