@@ -1,7 +1,11 @@
 import { environment, measure, type Sample } from './fresh-process.ts';
+import { atShareOf, usdPerMillion } from './lambda-price.ts';
 import { startEc2With, terminatingEvent } from './local-ec2.ts';
 import { median, round, type Table } from './table.ts';
 import { FLOOR, installed, SHIPPED, shipped } from './variants.ts';
+
+// As template.yaml has it.
+const MEMORY_MB = 256;
 
 const CALLS = 4000;
 const TURNS = 5;
@@ -37,6 +41,10 @@ export async function warm(): Promise<Table[]> {
         'calls per second': round(1000 / callMs),
         'CPU per call, ms': round(cpuMs, 2),
         'CPU of the floor': round(cpuMs / (floor?.cpuMs ?? Number.NaN), 2),
+        [`a million at ${MEMORY_MB} MB, USD`]: round(
+          usdPerMillion(MEMORY_MB, atShareOf(MEMORY_MB, { ms: callMs, cpuMs })),
+          3,
+        ),
       })),
       notes: [`The second half of ${CALLS} calls in a process; medians of ${TURNS} processes, in turns.`],
     },
