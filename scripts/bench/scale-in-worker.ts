@@ -1,6 +1,9 @@
-// A process that holds some of the function's instances: each loads the bundle anew, so that it has its own client and its
-// own retry state, as in Lambda. It says when all are loaded, calls them all at the parent's word, and reports.
+// A process that holds some of the function's instances: each evaluates the bundle anew, so that it has its own client and
+// its own retry state, as in Lambda. The code is compiled once for all of them, because they have to share a CPU where
+// Lambda gives each its own. The process says when all are loaded, calls them all at the parent's word, and reports.
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { compileFunction } from 'node:vm';
 import type { Context, SNSEvent } from 'aws-lambda';
 
 /** What the parent sends first; anything after it is the word to start. */
@@ -18,10 +21,11 @@ type Handler = (event: SNSEvent, context: Context) => Promise<void>;
 
 for (const method of ['info', 'warn', 'error'] as const) console[method] = () => {};
 process.once('message', ({ path, events, timeoutMs }: Assignment) => {
-  const require = createRequire(path);
+  const evaluate = compileFunction(readFileSync(path, 'utf8'), ['module', 'exports', 'require'], { filename: path });
   const handlers = events.map((): Handler => {
-    delete require.cache[path];
-    return require(path).handler;
+    const module = { exports: {} as { handler: Handler } };
+    evaluate(module, module.exports, createRequire(path));
+    return module.exports.handler;
   });
   process.once('message', async () => {
     process.send?.(await Promise.all(handlers.map((handler, n) => invoke(handler, events[n] as SNSEvent, timeoutMs))));
