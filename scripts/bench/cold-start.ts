@@ -1,3 +1,4 @@
+import { steps } from '../../esbuild.config.mjs';
 import { environment, measure, type Sample } from './fresh-process.ts';
 import { startEc2With, startTlsFront, terminatingEvent } from './local-ec2.ts';
 import { memorySizes } from './memory-sizes.ts';
@@ -51,11 +52,10 @@ export async function coldStart(runs: number): Promise<Table[]> {
     rows,
     notes: [
       `Medians of ${runs} fresh processes each, in turns; Node ${process.versions.node} with Lambda's flags and environment; EC2's endpoint on the loopback interface.`,
+      `Each row with … leaves out one thing more than the row above it; as shipped leaves out all, the last being ${steps.at(-1)?.name}.`,
       ...(tls
         ? []
-        : [
-            'Left out, for want of the openssl command: starts over TLS, and the memory sizes that are reckoned from them.',
-          ]),
+        : ['Starts over TLS, and the memory sizes reckoned from them, are missing: there is no openssl here.']),
     ],
   };
   const overTls = (variant: string) => contenders.find(({ name }) => name === `${variant}, over TLS`)?.samples;

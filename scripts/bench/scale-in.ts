@@ -12,7 +12,7 @@ import type { Assignment, End } from './scale-in-worker.ts';
 import { round, type Table } from './table.ts';
 import { built, SHIPPED, shipped } from './variants.ts';
 
-// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html
+// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 const BUCKET = { capacity: 100, refillPerSecond: 10 };
 const SIZES = [100, 300, 1000];
 const TIMEOUT_MS = 120_000;
