@@ -33,8 +33,8 @@ export interface LambdaOptions {
   readonly accountId?: string;
 }
 
-// https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, as far as a function can see it.
-const LAMBDA_ENVIRONMENT = {
+/** https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, as far as a function can see it. */
+export const LAMBDA_ENVIRONMENT = {
   AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE',
   AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
   AWS_SESSION_TOKEN: 'session',
@@ -47,8 +47,8 @@ const LAMBDA_ENVIRONMENT = {
   TZ: ':UTC',
 };
 
-// The flags with which Lambda starts Node.
-const LAMBDA_FLAGS = ['--no-experimental-require-module', '--no-experimental-detect-module'];
+/** The flags with which Lambda starts Node. */
+export const LAMBDA_FLAGS = ['--no-experimental-require-module', '--no-experimental-detect-module'];
 
 /**
  * Unzips a bundled function into a read-only folder and starts it in a process of its own, with Lambda's flags and

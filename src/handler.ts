@@ -62,6 +62,9 @@ function clientFor(region: string): EC2Client {
   return client;
 }
 
+// The topic is most likely in the function's own region; Lambda's start-up has more CPU than an invocation.
+if (process.env.AWS_REGION) clientFor(process.env.AWS_REGION);
+
 /**
  * Lambda's entry: keeps the removal tag true for the instance that each record's lifecycle message names.
  * @throws the error of the record that failed, or an AggregateError of several; every other record has been handled.

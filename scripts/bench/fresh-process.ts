@@ -1,0 +1,34 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { LAMBDA_ENVIRONMENT, LAMBDA_FLAGS } from '../lambda-process.ts';
+
+const REGION = 'us-west-2';
+
+/** Milliseconds since a process started, and the CPU time in milliseconds that it has used since. */
+interface Taken {
+  readonly ms: number;
+  readonly cpuMs: number;
+}
+
+/** What a fresh process took until its function was loaded, had been called once, was warm, and had made all its calls. */
+export interface Sample {
+  readonly load: Taken;
+  readonly first: Taken;
+  readonly warm: Taken;
+  readonly end: Taken;
+  readonly peakBytes: number;
+}
+
+/** What Lambda sets, and where EC2 is. */
+export function environment(endpointUrl: string): Record<string, string> {
+  return { ...LAMBDA_ENVIRONMENT, AWS_REGION: REGION, AWS_DEFAULT_REGION: REGION, AWS_ENDPOINT_URL: endpointUrl };
+}
+
+/** Loads a function in a fresh process, with Lambda's flags and environment, and calls it so many times. */
+export async function measure(path: string, event: string, env: Record<string, string>, calls = 1): Promise<Sample> {
+  const script = fileURLToPath(new URL('fresh-process.cjs', import.meta.url));
+  const args = [...LAMBDA_FLAGS, script, path, event, String(calls)];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env });
+  return JSON.parse(stdout);
+}

@@ -1,0 +1,86 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import https from 'node:https';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Context, SNSEvent } from 'aws-lambda';
+import { unzipSync } from 'fflate';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { bundle } from '../scripts/bundle.ts';
+
+const require = createRequire(import.meta.url);
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'bundle-endpoint-'));
+  const { 'index.js': index } = unzipSync((await bundle()).zip);
+  if (index) await writeFile(join(folder, 'index.js'), index);
+});
+afterAll(() => rm(folder, { recursive: true }));
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
+
+test.each([
+  ['us-west-2', 'ec2.us-west-2.amazonaws.com'],
+  ['eu-central-2', 'ec2.eu-central-2.amazonaws.com'],
+  ['us-gov-west-1', 'ec2.us-gov-west-1.amazonaws.com'],
+  ['cn-north-1', 'ec2.cn-north-1.amazonaws.com.cn'],
+  ['us-iso-east-1', 'ec2.us-iso-east-1.c2s.ic.gov'],
+])('the bundle calls EC2 of a topic in %s at %s', async (region, host) => {
+  expect(await calledFor(region)).toMatchObject({ host, method: 'POST', path: '/' });
+});
+
+test.each([
+  ['AWS_USE_FIPS_ENDPOINT', 'ec2-fips.us-west-2.amazonaws.com'],
+  ['AWS_USE_DUALSTACK_ENDPOINT', 'ec2.us-west-2.api.aws'],
+])('the bundle obeys %s', async (variable, host) => {
+  expect(await calledFor('us-west-2', { [variable]: 'true' })).toMatchObject({ host });
+});
+
+test.each([
+  ['AWS_ENDPOINT_URL', 'https://vpce-1.ec2.us-west-2.vpce.amazonaws.com:8443/'],
+  ['AWS_ENDPOINT_URL_EC2', 'https://vpce-1.ec2.us-west-2.vpce.amazonaws.com:8443/'],
+])('the bundle obeys %s', async (variable, url) => {
+  const { hostname: host, port } = new URL(url);
+  expect(await calledFor('us-west-2', { [variable]: url })).toMatchObject({ host, port: Number(port) });
+});
+
+test('the bundle names a setting that it cannot read', async () => {
+  await expect(calledFor('us-west-2', { AWS_USE_FIPS_ENDPOINT: 'maybe' })).rejects.toThrow('AWS_USE_FIPS_ENDPOINT');
+});
+
+test('the bundle says that the environment holds no credentials', async () => {
+  await expect(calledFor('us-west-2', { AWS_SECRET_ACCESS_KEY: '' })).rejects.toThrow(
+    'Unable to find environment variable credentials',
+  );
+});
+
+/** What the bundle asks node:https for, freshly loaded, on a terminating message from a topic in the region. */
+async function calledFor(region: string, environment: Record<string, string> = {}): Promise<unknown> {
+  const lambda = {
+    AWS_REGION: region,
+    AWS_ACCESS_KEY_ID: 'key',
+    AWS_SECRET_ACCESS_KEY: 'secret',
+    AWS_ENDPOINT_URL: '',
+  };
+  for (const [name, value] of Object.entries({ ...lambda, ...environment })) vi.stubEnv(name, value);
+  vi.spyOn(console, 'error').mockImplementation(() => {});
+  const request = vi.spyOn(https, 'request').mockImplementation(() => {
+    throw new Error('no further than this');
+  });
+  const index = join(folder, 'index.js');
+  delete require.cache[index];
+  const { handler } = require(index) as typeof import('../src/handler.ts');
+  const context = {
+    invokedFunctionArn: `arn:aws:lambda:${region}:123456789012:function:remove-from-lb`,
+    getRemainingTimeInMillis: () => 10_000,
+  };
+  const text = await readFile(new URL('events/terminating.json', import.meta.url), 'utf8');
+  const event: SNSEvent = JSON.parse(text.replaceAll('us-west-2', region));
+  await handler(event, context as Context).catch((error: Error) => {
+    if (error.message !== 'no further than this') throw error;
+  });
+  return request.mock.lastCall?.[0];
+}
