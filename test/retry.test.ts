@@ -61,12 +61,12 @@ describe('a transient error', () => {
     expect(log).toMatchObject([
       { level: 'error', line: { outcome: 'failed', reason: 'RequestLimitExceeded: RequestLimitExceeded!' } },
     ]);
-    // At most one pause of five seconds before the second that is kept.
-    expect(tookMs).toBeGreaterThan(54_000 - 1);
+    // At most one pause of four seconds before the second that is kept.
+    expect(tookMs).toBeGreaterThan(55_000 - 1);
     expect(tookMs).toBeLessThan(59_000);
   });
 
-  it('is retried after pauses that double up to five seconds, of random length', async () => {
+  it('is retried after pauses that double up to four seconds, of random length', async () => {
     const random = vi.spyOn(Math, 'random').mockReturnValue(1);
     ec2.on(CreateTagsCommand).rejects(refusal('RequestLimitExceeded', 503));
     const moments: number[] = [];
@@ -76,7 +76,7 @@ describe('a transient error', () => {
     });
     await invoke('terminating', 30_000);
     const pauses = moments.slice(1).map((moment, index) => moment - (moments[index] ?? 0));
-    expect(pauses).toEqual([200, 400, 800, 1600, 3200, 5000, 5000, 5000, 5000]);
+    expect(pauses).toEqual([200, 400, 800, 1600, 3200, 4000, 4000, 4000, 4000, 4000]);
 
     random.mockReturnValue(0.5);
     moments.length = 0;
