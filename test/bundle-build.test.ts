@@ -16,6 +16,14 @@ test.each(steps)('the build fails when $name finds nothing in the bundle that it
   await expect(buildWith(step, 'export const handler = 1')).rejects.toThrow(/finds no .*has the AWS SDK changed/);
 });
 
+test('the build fails when the file that a step changes is loaded but not used', async () => {
+  const entry = await given('sdk/index.js', 'export const before = 1;');
+  const step = change('a step', 'sdk/index.js', () => 'export const before = 2;');
+  await expect(
+    buildWith(step, `import { before } from ${JSON.stringify(entry)}; export const handler = 1`),
+  ).rejects.toThrow('finds no sdk/index.js in the bundle');
+});
+
 test('the build fails when the schemas are written in a way that the step does not know', async () => {
   const entry = await given(SCHEMAS, 'export const CreateTags$ = { ["xmlName"]: 1 };');
   const [schemas] = steps;
