@@ -60,6 +60,17 @@ describe.skipIf(skipped)('npm run drain', { timeout: 120_000 }, () => {
     expect(code).toBe(1);
   });
 
+  test.concurrent('a function that is too late is told from a builder that is', async () => {
+    const late = `async ({ Records: [{ Sns }] }) => {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      const tag = 'ResourceId.1=' + JSON.parse(Sns.Message).EC2InstanceId + '&Tag.1.Key=remove_from_lb&Tag.1.Value=yes';
+      await fetch(process.env.AWS_ENDPOINT_URL, { method: 'POST', body: 'Action=CreateTags&' + tag });
+    }`;
+    const { code, stderr } = await drainWithFunction(late, '--heartbeat', '0.5');
+    expect(stderr).toContain('heartbeat timeout too short for the delivery of the message and its retries');
+    expect(code).toBe(1);
+  });
+
   test.concurrent('a waiting time shorter than the builder needs loses requests, and the broken rule is named', async () => {
     const { code, stderr } = await drain('--short', '--scenario', 'function', '--heartbeat', '0.5');
     expect(stderr).toContain("heartbeat timeout too short for the builder's interval and the reload");

@@ -1,7 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { bundle } from '../scripts/bundle.ts';
 import { type Ec2Endpoint, type Fault, startEc2Endpoint } from '../scripts/ec2-endpoint.ts';
+import { startLambda } from '../scripts/lambda-process.ts';
 import { event } from './event.ts';
-import { coldStart } from './invoke.ts';
+
+// As shipped, because what the build leaves out of the SDK must not be what these faults need.
+const { zip } = await bundle();
 
 const INSTANCE = 'i-05629ab7d9287e205';
 let endpoint: Ec2Endpoint;
@@ -17,9 +21,13 @@ function tags() {
   return Object.fromEntries(endpoint.instances.get(INSTANCE)?.tags ?? []);
 }
 
-async function invoke(name: string, timeoutMs?: number) {
-  const call = await coldStart({ AWS_ENDPOINT_URL: endpoint.url });
-  return call(event(name), timeoutMs === undefined ? {} : { timeoutMs });
+async function invoke(events: unknown, timeoutMs = 15_000) {
+  const lambda = await startLambda(zip, { environment: { AWS_ENDPOINT_URL: endpoint.url }, timeoutMs });
+  try {
+    return await lambda.invoke(typeof events === 'string' ? event(events) : events);
+  } finally {
+    await lambda.stop();
+  }
 }
 
 const transient: [string, Fault][] = [
@@ -35,9 +43,9 @@ const transient: [string, Fault][] = [
 
 describe('over a real socket', () => {
   it('sets the tag beside the others, and clears it again', async () => {
-    expect(await invoke('terminating')).toMatchObject({ error: undefined, log: [{ line: { outcome: 'tagged' } }] });
+    expect(await invoke('terminating')).toMatchObject({ log: [{ message: { outcome: 'tagged' } }] });
     expect(tags()).toEqual({ Name: 'web-1', remove_from_lb: 'yes' });
-    expect(await invoke('launching-from-warm-pool')).toMatchObject({ log: [{ line: { outcome: 'untagged' } }] });
+    expect(await invoke('launching-from-warm-pool')).toMatchObject({ log: [{ message: { outcome: 'untagged' } }] });
     expect(tags()).toEqual({ Name: 'web-1' });
   });
 
@@ -53,26 +61,24 @@ describe('over a real socket', () => {
     expect(error).toBeUndefined();
     expect(tags()).toMatchObject({ remove_from_lb: 'yes' });
     expect(endpoint.calls.map(({ outcome }) => outcome)).toEqual([fault, 200]);
-    expect(log).toMatchObject([{ level: 'info', line: { outcome: 'tagged' } }]);
+    expect(log).toMatchObject([{ level: 'INFO', message: { outcome: 'tagged' } }]);
   });
 
   it.each(transient)('throws before the deadline when EC2 is never well again: %s', async (_, fault) => {
     endpoint.lastingFault = fault;
-    const deadline = Date.now() + 2000;
     const { log, error } = await invoke('terminating', 2000);
-    expect(Date.now()).toBeLessThan(deadline);
-    expect(error).toBeInstanceOf(Error);
-    expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: `${error}` } }]);
+    expect(error?.errorType).not.toBe('Sandbox.Timedout');
+    const reason = `${error?.errorType}: ${error?.errorMessage}`;
+    expect(log).toMatchObject([{ level: 'ERROR', message: { outcome: 'failed', reason } }]);
     expect(tags()).toEqual({ Name: 'web-1' });
   });
 
   it('names the deadline when EC2 did not answer even once', async () => {
     endpoint.lastingFault = 'hang';
     const { error } = await invoke('terminating', 2000);
-    expect(error).toMatchObject({
-      name: 'DeadlineError',
-      message: "EC2 did not answer before the function's deadline",
-      cause: { name: 'AbortError' },
+    expect(error).toEqual({
+      errorType: 'DeadlineError',
+      errorMessage: "EC2 did not answer before the function's deadline",
     });
   });
 
@@ -80,21 +86,20 @@ describe('over a real socket', () => {
     endpoint.faults.push({ status: 503, code: 'Unavailable' });
     endpoint.lastingFault = 'hang';
     const { error } = await invoke('terminating', 3000);
-    expect(error).toMatchObject({ name: 'Unavailable' });
+    expect(error).toMatchObject({ errorType: 'Unavailable' });
   });
 
   it('throws a permanent refusal at once', async () => {
     endpoint.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
-    expect(await invoke('terminating')).toMatchObject({ error: { name: 'UnauthorizedOperation' } });
+    expect(await invoke('terminating')).toMatchObject({ error: { errorType: 'UnauthorizedOperation' } });
     expect(endpoint.calls).toHaveLength(1);
   });
 
   it('takes an instance that EC2 does not know for gone', async () => {
     endpoint.instances.clear();
-    expect(await invoke('terminating')).toMatchObject({
-      error: undefined,
-      log: [{ level: 'warn', line: { outcome: 'gone' } }],
-    });
+    const { log, error } = await invoke('terminating');
+    expect(error).toBeUndefined();
+    expect(log).toMatchObject([{ level: 'WARN', message: { outcome: 'gone' } }]);
   });
 
   it('tags every instance of a scale-in that goes over the bucket', async () => {
@@ -102,10 +107,9 @@ describe('over a real socket', () => {
     endpoint = await startEc2Endpoint({ bucket: { capacity: 2, refillPerSecond: 5 } });
     const ids = Array.from({ length: 8 }, (_, n) => `i-0000000000000000${n}`);
     for (const id of ids) endpoint.instances.set(id, { tags: new Map() });
-    const call = await coldStart({ AWS_ENDPOINT_URL: endpoint.url });
     const [record] = event('terminating').Records;
     const Records = ids.map((id) => JSON.parse(JSON.stringify(record).replaceAll(INSTANCE, id)));
-    expect(await call({ Records })).toMatchObject({ error: undefined });
+    expect(await invoke({ Records })).not.toHaveProperty('error');
     expect([...endpoint.instances.values()].every(({ tags }) => tags.get('remove_from_lb') === 'yes')).toBe(true);
     expect(endpoint.calls.filter(({ outcome }) => outcome === 503).length).toBeGreaterThan(0);
   });

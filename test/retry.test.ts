@@ -101,6 +101,16 @@ describe('a transient error', () => {
   });
 });
 
+it('a call that is cut off at the deadline keeps its cause', async () => {
+  const cut = Object.assign(new Error('Request aborted'), { name: 'AbortError' });
+  ec2.send.callsFake(
+    (_command: unknown, { abortSignal }: { abortSignal: AbortSignal }) =>
+      new Promise<never>((_, reject) => abortSignal.addEventListener('abort', () => reject(cut))),
+  );
+  const { error } = await invoke('terminating', 1100);
+  expect(error).toMatchObject({ name: 'DeadlineError', cause: cut });
+});
+
 describe('a permanent error', () => {
   it.each(['UnauthorizedOperation', 'TagLimitExceeded', 'InvalidInstanceID.Malformed', 'InvalidID', 'AuthFailure'])(
     'is thrown at once, as it came: %s',

@@ -5,7 +5,8 @@ import { type Ec2Endpoint, startEc2Endpoint } from '../scripts/ec2-endpoint.ts';
 const missing = (await run('aws', ['--version'])).code !== 0;
 // In CI the AWS CLI has to be there: the tests run, and fail without it.
 const skipped = missing && !process.env.CI;
-if (skipped) console.warn('scripts/servers-to-keep.sh is not tested: it needs the AWS CLI (apt-get install awscli)');
+if (skipped)
+  console.warn('scripts/servers-to-keep.sh is not tested: it needs the AWS CLI (https://docs.aws.amazon.com/cli/)');
 
 let ec2: Ec2Endpoint;
 beforeAll(async () => {

@@ -208,7 +208,7 @@ describe('the hooks', () => {
     expect(optionsOf(made.outputs.PutLifecycleHookCommand)).toEqual({
       region: 'us-west-2',
       'auto-scaling-group-name': '"$GROUP"',
-      'lifecycle-hook-name': 'remove-from-lb',
+      'lifecycle-hook-name': hook.LifecycleHookName,
       'lifecycle-transition': hook.LifecycleTransition,
       'heartbeat-timeout': String(hook.HeartbeatTimeout),
       'default-result': hook.DefaultResult,

@@ -12,7 +12,7 @@ void run().then((result) => require('node:fs').writeSync(1, JSON.stringify(resul
 async function run() {
   await invoke();
   const first = taken();
-  const half = Number(calls) / 2;
+  const half = Math.floor(Number(calls) / 2);
   for (let call = 1; call < half; call += 1) await invoke();
   const warm = taken();
   for (let call = 0; call < half; call += 1) await invoke();

@@ -90,6 +90,8 @@ async function terminate(count: number, name: string, path: string) {
 
 interface Worker {
   readonly child: ChildProcess;
+  /** Rejects when the process ends, for want of which the benchmark would wait for its word for ever. */
+  readonly died: Promise<never>;
 }
 
 async function startWorkers(size: number, path: string, events: SNSEvent[], url: string): Promise<Worker[]> {
@@ -98,16 +100,20 @@ async function startWorkers(size: number, path: string, events: SNSEvent[], url:
     Array.from({ length: size }, async (_, worker) => {
       const child = fork(script, { execArgv: LAMBDA_FLAGS, env: environment(url) });
       const dealt = events.filter((_, n) => n % size === worker);
+      const died = once(child, 'exit').then(([code, signal]) => {
+        throw new Error(`a process of the function's instances ended (${signal ?? `exit code ${code}`})`);
+      });
+      died.catch(() => {});
       child.send({ path, events: dealt, timeoutMs: TIMEOUT_MS } satisfies Assignment);
-      await once(child, 'message');
-      return { child };
+      await Promise.race([once(child, 'message'), died]);
+      return { child, died };
     }),
   );
 }
 
-async function run({ child }: Worker): Promise<End[]> {
+async function run({ child, died }: Worker): Promise<End[]> {
   child.send('start');
-  const [ends] = await once(child, 'message');
+  const [ends] = await Promise.race([once(child, 'message'), died]);
   return ends;
 }
 

@@ -28,7 +28,7 @@ export function fullPlan(heartbeatMs = 7000): Plan {
   return { ...timing, seed: 1, requestsPerSecond: 400, servers: 12 };
 }
 
-/** Three scale-ins, one alone and two together, in a quarter of a minute. */
+/** Three scale-ins, one alone and two together, in 12 s. */
 export function shortPlan(heartbeatMs = 4000): Plan {
   const scaleInsAt = [800, 1700, 1700];
   const timing = timingOf({ scaleInsAt, heartbeatMs, builderIntervalMs: 1500, servesAgainMs: 4000 });

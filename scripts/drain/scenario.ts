@@ -138,13 +138,18 @@ export async function runScenario(name: ScenarioName, options: ScenarioOptions):
     const leaving: ScaleIn = { instanceId, ...(name === 'function' && { hookAt: now() }) };
     scaleIns.push(leaving);
     const toWarmPool = instanceId === first;
+    let delivery = Promise.resolve();
     if (name === 'function') {
-      await topic.publish(toWarmPool ? 'terminating-to-warm-pool' : 'terminating', instanceId);
-      if (endpoint.instances.get(instanceId)?.tags.get(tag.key) === tag.value) leaving.taggedAt = now();
+      delivery = topic.publish(toWarmPool ? 'terminating-to-warm-pool' : 'terminating', instanceId).then(() => {
+        if (endpoint.instances.get(instanceId)?.tags.get(tag.key) === tag.value) leaving.taggedAt = now();
+      });
+      // Awaited below: the heartbeat timeout does not wait for the function.
+      delivery.catch(() => {});
       await at(time + plan.heartbeatMs);
     }
     leaving.killedAt = now();
     await fleet.kill(instanceId, toWarmPool ? 'stopped' : 'terminated');
+    await delivery;
     say(`${instanceId} killed${sinceHook(leaving)}`);
   }
 
