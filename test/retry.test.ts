@@ -104,8 +104,8 @@ describe('a transient error', () => {
 it('a call that is cut off at the deadline keeps its cause', async () => {
   const cut = Object.assign(new Error('Request aborted'), { name: 'AbortError' });
   ec2.send.callsFake(
-    (_command: unknown, { abortSignal }: { abortSignal: AbortSignal }) =>
-      new Promise<never>((_, reject) => abortSignal.addEventListener('abort', () => reject(cut))),
+    (_command: unknown, options?: { abortSignal?: AbortSignal }) =>
+      new Promise<never>((_, reject) => options?.abortSignal?.addEventListener('abort', () => reject(cut))),
   );
   const { error } = await invoke('terminating', 1100);
   expect(error).toMatchObject({ name: 'DeadlineError', cause: cut });
