@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { zipSync } from 'fflate';
@@ -40,7 +41,7 @@ const REPRODUCIBLE = {
 
 if (import.meta.main) {
   const { zip, unzippedBytes, sha256 } = await bundle();
-  await mkdir(new URL('.', `file://${ZIP_FILE}`), { recursive: true });
+  await mkdir(dirname(ZIP_FILE), { recursive: true });
   await writeFile(ZIP_FILE, zip);
   console.log(`dist/function.zip  ${zip.length} bytes, ${unzippedBytes} unzipped\nCodeSha256         ${sha256}`);
 }

@@ -28,6 +28,8 @@ export interface Call {
   readonly parameters: URLSearchParams;
   /** The access key id that the call was signed with; absent when it was not signed. */
   readonly accessKeyId: string | undefined;
+  /** The token of temporary credentials; absent when the credentials are not temporary. */
+  readonly sessionToken: string | undefined;
   readonly at: number;
   /** HTTP status of the answer, or the fault that stood in its place. */
   outcome: number | Fault;
@@ -72,7 +74,8 @@ export async function startEc2Endpoint(options: Ec2EndpointOptions = {}): Promis
     const parameters = new URLSearchParams(await text(request));
     const action = parameters.get('Action') ?? '';
     const accessKeyId = /Credential=([^/]+)/.exec(request.headers.authorization ?? '')?.[1];
-    const call: Call = { action, parameters, accessKeyId, at: performance.now() - started, outcome: 0 };
+    const sessionToken = request.headers['x-amz-security-token']?.toString();
+    const call: Call = { action, parameters, accessKeyId, sessionToken, at: performance.now() - started, outcome: 0 };
     endpoint.calls.push(call);
     const fault = endpoint.faults.shift() ?? endpoint.lastingFault;
     if (options.delayMs) await sleep(options.delayMs);
@@ -98,8 +101,9 @@ export async function startEc2Endpoint(options: Ec2EndpointOptions = {}): Promis
     // The longest queue that the system allows: a thousand functions may connect in the same moment.
     server.listen({ port: options.port ?? 0, host: '127.0.0.1', backlog: 4096 }, resolve);
   });
+  const { address, port } = server.address() as AddressInfo;
   const endpoint: Ec2Endpoint = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://${address}:${port}`,
     instances: new Map(),
     calls: [],
     faults: [],
@@ -212,9 +216,9 @@ function checkTags(tags: { key: string; value: string | undefined }[], targets: 
   if (tags.length === 0) throw new Refusal('MissingParameter', 'The request must contain the parameter tagSet');
   for (const { key, value = '' } of tags) {
     const rule =
-      key === '' || key.length > 128
+      key === '' || [...key].length > 128
         ? 'its key must have 1 to 128 characters'
-        : value.length > 256
+        : [...value].length > 256
           ? 'its value must have at most 256 characters'
           : /^aws:/i.test(key) && "keys starting with 'aws:' are reserved";
     if (rule) throw new Refusal('InvalidParameterValue', `Tag '${key}': ${rule}`);
@@ -233,7 +237,7 @@ function describeTags(parameters: URLSearchParams, instances: Map<string, Instan
     )
     .map(
       ({ id, key, value }) =>
-        `<item><resourceId>${id}</resourceId><resourceType>instance</resourceType>${tagXml(key, value)}</item>`,
+        `<item><resourceId>${escapeXml(id)}</resourceId><resourceType>instance</resourceType>${tagXml(key, value)}</item>`,
     );
   return succeed('DescribeTags', `<tagSet>${items.join('')}</tagSet>`);
 }
@@ -256,7 +260,7 @@ function describeInstances(parameters: URLSearchParams, instances: Map<string, I
     )
     .map(([id, instance]) => {
       // EC2 gives each launch a reservation of its own, and Auto Scaling launches one by one.
-      const reservationId = `<reservationId>${id.replace('i-', 'r-')}</reservationId>`;
+      const reservationId = `<reservationId>${escapeXml(id.replace('i-', 'r-'))}</reservationId>`;
       return `<item>${reservationId}<instancesSet><item>${instanceXml(id, instance)}</item></instancesSet></item>`;
     });
   return succeed('DescribeInstances', `<reservationSet>${items.join('')}</reservationSet>`);
@@ -266,7 +270,7 @@ function instanceXml(id: string, { tags, state = 'running', privateIpAddress }: 
   const address = privateIpAddress ? `<privateIpAddress>${escapeXml(privateIpAddress)}</privateIpAddress>` : '';
   const tagSet = [...tags].map(([key, value]) => `<item>${tagXml(key, value)}</item>`).join('');
   const stateXml = `<instanceState><code>${STATE_CODES[state]}</code><name>${state}</name></instanceState>`;
-  return `<instanceId>${id}</instanceId>${stateXml}${address}<tagSet>${tagSet}</tagSet>`;
+  return `<instanceId>${escapeXml(id)}</instanceId>${stateXml}${address}<tagSet>${tagSet}</tagSet>`;
 }
 
 /** Whether something with these attributes passes every `Filter.n`, of whose values one is enough. */

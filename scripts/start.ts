@@ -23,8 +23,12 @@ async function main(named: string[]): Promise<void> {
   // All are read before the first is run, so that a mistake in the last name does not come half-way.
   const events = await Promise.all(files.map(async (file) => ({ file, event: await readEvent(file) })));
   const { zip } = await bundle();
-  const given = process.env.AWS_ENDPOINT_URL;
-  const own = given ? undefined : await startEc2Endpoint();
+  // Empty is unset, for the AWS CLI as well.
+  const given = process.env.AWS_ENDPOINT_URL || undefined;
+  if (given !== undefined && !/^https?:$/.test(URL.parse(given)?.protocol ?? '')) {
+    throw new Error(`AWS_ENDPOINT_URL is ${JSON.stringify(given)}; expected http://… or https://…`);
+  }
+  const own = given === undefined ? await startEc2Endpoint() : undefined;
   const url = given ?? own?.url ?? '';
   console.log(`function  as npm run bundle zips it, ${zip.length} bytes`);
   console.log(`EC2       ${url}${own ? ", the project's own endpoint, in memory" : ', from AWS_ENDPOINT_URL'}`);
@@ -53,6 +57,7 @@ async function readEvent(file: string): Promise<SNSEvent> {
   ) {
     throw new Error(`${file}: is no SNS event; expected {"Records": [{"Sns": {"TopicArn": …, "Message": …}}]}`);
   }
+  readArn(`${file}: Sns.TopicArn`, records[0].Sns.TopicArn);
   return event as SNSEvent;
 }
 
@@ -66,6 +71,9 @@ async function run(zip: Uint8Array, file: string, event: SNSEvent, url: string, 
   const client = new EC2Client({
     region,
     endpoint: url,
+    // An endpoint of one's own is used as it is, whatever is set for AWS's.
+    useFipsEndpoint: false,
+    useDualstackEndpoint: false,
     ...(own && { credentials: { accessKeyId: 'local', secretAccessKey: 'local' } }),
   });
   // The bundle reads its credentials from the environment alone, as Lambda gives them; a profile is looked up here.
@@ -128,7 +136,7 @@ function summary(fields: MessageFields): string {
 function launch({ instances }: Ec2Endpoint, fields: MessageFields): void {
   const { EC2InstanceId: id, AutoScalingGroupName: group } = fields;
   if (typeof id !== 'string' || instances.has(id)) return;
-  const instance = new Map([['aws:autoscaling:groupName', String(group)]]);
+  const instance = new Map(typeof group === 'string' ? [['aws:autoscaling:groupName', group]] : []);
   instances.set(id, { tags: instance });
   const { tag } = readConfig(process.env);
   if (returns(fields)) instance.set(tag.key, tag.value);

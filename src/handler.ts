@@ -121,11 +121,16 @@ async function act(fields: MessageFields, region: string, context: Context): Pro
 /** The fields by which a message is found again; never its lifecycle action token. */
 function identify(fields: MessageFields): LogFields {
   const line: LogFields = {};
-  if (typeof fields.EC2InstanceId === 'string') line.instanceId = fields.EC2InstanceId;
-  if (typeof fields.AutoScalingGroupName === 'string') line.autoScalingGroupName = fields.AutoScalingGroupName;
-  if (typeof fields.LifecycleHookName === 'string') line.lifecycleHookName = fields.LifecycleHookName;
-  if (typeof fields.RequestId === 'string') line.requestId = fields.RequestId;
+  if (isName(fields.EC2InstanceId)) line.instanceId = fields.EC2InstanceId;
+  if (isName(fields.AutoScalingGroupName)) line.autoScalingGroupName = fields.AutoScalingGroupName;
+  if (isName(fields.LifecycleHookName)) line.lifecycleHookName = fields.LifecycleHookName;
+  if (isName(fields.RequestId)) line.requestId = fields.RequestId;
   return line;
+}
+
+/** Tells a name, which AWS limits to 255 characters, from a message that somebody put in its place. */
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && /^[^"]{1,255}$/.test(value);
 }
 
 function delaySince(time: unknown): Pick<Result, 'delayMs'> {

@@ -8,11 +8,13 @@ export abstract class InvalidFieldError extends Error {
 // Longer than any name that AWS uses, short enough for a log line.
 const SHOWN_CHARACTERS = 64;
 
+// Of a text that has JSON in it, enough to recognise it; what follows {"LifecycleActionToken":" is not shown.
+const SHOWN_CHARACTERS_OF_JSON = 24;
+
 function describe(held: unknown): string {
   if (typeof held === 'string') {
-    return held.length > SHOWN_CHARACTERS
-      ? `${JSON.stringify(held.slice(0, SHOWN_CHARACTERS))}… (${held.length} characters)`
-      : JSON.stringify(held);
+    const shown = held.slice(0, held.includes('"') ? SHOWN_CHARACTERS_OF_JSON : SHOWN_CHARACTERS);
+    return JSON.stringify(shown) + (shown === held ? '' : `… (${held.length} characters)`);
   }
   if (Array.isArray(held)) return `an array of ${held.length}`;
   if (typeof held === 'object' && held !== null) return 'an object';

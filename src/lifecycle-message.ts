@@ -78,19 +78,12 @@ function instanceOf({ EC2InstanceId: instanceId, AccountId: accountId }: Message
   return { instanceId, accountId };
 }
 
-// Enough to recognise what came instead; what follows {"LifecycleActionToken":" never gets into an error.
-const SHOWN_CHARACTERS = 24;
-
 function fromJson(text: unknown): unknown {
   if (typeof text !== 'string') throw new InvalidMessageError('Sns.Message', text, 'a JSON text');
   try {
     return JSON.parse(text);
   } catch {
     // The parser's own error is left out: it quotes the text around the fault, and a token could stand there.
-    throw new InvalidMessageError(
-      'Sns.Message',
-      text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text,
-      'a JSON text',
-    );
+    throw new InvalidMessageError('Sns.Message', text, 'a JSON text');
   }
 }

@@ -39,7 +39,7 @@ export async function clearRemovalTag(ec2: Ec2, tag: RemovalTag, instanceId: str
 const RESERVED_MS = 1000;
 
 // A short cap keeps a mass scale-in close to the rate at which EC2 refills its bucket, and costs more rejected calls: with
-// this one 1000 instances take 1.03 times what the bucket needs at best, 300 take 1.10 (npm run bench -- scale-in).
+// this one 1000 instances take 1.03 times what the bucket needs at best, 300 take 1.05 (npm run bench -- scale-in).
 const BACKOFF_BASE_MS = 200;
 const BACKOFF_CAP_MS = 4000;
 

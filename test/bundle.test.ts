@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { unzipSync } from 'fflate';
+import { unzipSync, zipSync } from 'fflate';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startEc2Endpoint } from '../scripts/ec2-endpoint.ts';
 import { type LambdaOptions, type LambdaProcess, startLambda } from '../scripts/lambda-process.ts';
@@ -124,6 +124,22 @@ describe('the zipped function, in a process as Lambda starts it', () => {
     endpoint.calls.length = 0;
     await (await start({ environment: { AWS_ACCESS_KEY_ID: 'AKIAROLE' } })).invoke(event('terminating'));
     expect(endpoint.calls).toMatchObject([{ action: 'CreateTags', accessKeyId: 'AKIAROLE' }]);
+  });
+
+  it("has Lambda's flags, Lambda's environment and a folder that it cannot write to", async () => {
+    const told = `exports.handler = async () => console.info({
+      flags: process.execArgv,
+      environment: Object.keys(process.env).filter((name) => !/^(AWS_|LAMBDA_|NODE_CHANNEL_)/.test(name)).sort(),
+      mode: (require('node:fs').statSync(__dirname).mode & 0o777).toString(8),
+    })`;
+    const lambda = await startLambda(zipSync({ 'index.js': new TextEncoder().encode(told) }));
+    started.push(lambda);
+    const { log } = await lambda.invoke({});
+    expect(log[0]?.message).toEqual({
+      flags: ['--no-experimental-require-module', '--no-experimental-detect-module'],
+      environment: ['LANG', 'TZ'],
+      mode: '555',
+    });
   });
 
   it('does not start with a setting that is wrong', async () => {

@@ -68,6 +68,8 @@ describe('CreateTags', () => {
     ['MissingParameter', [], drain],
     ['MissingParameter', [ONE], []],
     ['InvalidParameterValue', [ONE], [{ Key: 'aws:x', Value: '' }]],
+    ['InvalidParameterValue', [ONE], [{ Key: 'Aws:x', Value: '' }]],
+    ['InvalidParameterValue', [ONE], [{ Key: '', Value: '' }]],
     ['InvalidParameterValue', [ONE], [{ Key: 'k'.repeat(129), Value: '' }]],
     ['InvalidParameterValue', [ONE], [{ Key: 'k', Value: 'v'.repeat(257) }]],
     ['TagLimitExceeded', [TWO, ONE], Array.from({ length: 50 }, (_, n) => ({ Key: `${n}`, Value: '' }))],
@@ -78,6 +80,11 @@ describe('CreateTags', () => {
     });
     expect(tags(ONE)).toEqual({ Name: 'web <&"\'> 1' });
     expect(tags(TWO)).toEqual({});
+  });
+
+  it('counts characters, not the units that they are made of', async () => {
+    await create([TWO], [{ Key: '🏷'.repeat(128), Value: '🏷'.repeat(256) }]);
+    expect(Object.keys(tags(TWO))).toHaveLength(1);
   });
 
   it('takes fifty tags', async () => {
@@ -205,14 +212,21 @@ describe('the endpoint', () => {
     expect(endpoint.calls[1]?.at).toBeGreaterThan(endpoint.calls[0]?.at ?? Number.POSITIVE_INFINITY);
   });
 
-  it('throttles as EC2 does: a bucket of tokens, refilled with time', async () => {
-    await restart({ bucket: { capacity: 3, refillPerSecond: 20 } });
+  it('throttles as EC2 does: a bucket that is full at first', async () => {
+    await restart({ bucket: { capacity: 3, refillPerSecond: 0.001 } });
     const answers = await Promise.allSettled(Array.from({ length: 5 }, () => create([ONE], drain)));
     const refused = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason] : []));
-    expect(refused.length).toBeGreaterThan(0);
+    expect(refused).toHaveLength(2);
     expect(refused[0]).toMatchObject({ name: 'RequestLimitExceeded', $metadata: { httpStatusCode: 503 } });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+  });
+
+  it('refills the bucket with time, and never over its brim', async () => {
+    await restart({ bucket: { capacity: 1, refillPerSecond: 10 } });
     await create([ONE], drain);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    // Five tokens' time has passed; between these calls, far less than one's.
+    const answers = await Promise.allSettled([create([ONE], drain), create([ONE], drain), create([ONE], drain)]);
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
   it.each([

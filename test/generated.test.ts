@@ -84,6 +84,8 @@ const [terminating = ''] = event('terminating').Records.map(({ Sns }) => Sns.Mes
 const texts = fc.oneof(
   { weight: 6, arbitrary: messages },
   fc.json(),
+  // A message that was turned into JSON twice.
+  messages.map((text) => JSON.stringify(text)),
   fc.string(),
   // A real message that was cut off, or that something was put into.
   fc.nat(terminating.length).map((end) => terminating.slice(0, end)),

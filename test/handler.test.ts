@@ -2,7 +2,7 @@ import { CreateTagsCommand, DeleteTagsCommand, EC2Client } from '@aws-sdk/client
 import type { SNSEvent } from 'aws-lambda';
 import { mockClient } from 'aws-sdk-client-mock';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { event, eventWith, withText } from './event.ts';
+import { event, eventWith, messageOf, withText } from './event.ts';
 import { coldStart } from './invoke.ts';
 
 const ec2 = mockClient(EC2Client);
@@ -121,8 +121,8 @@ describe('a message that cannot be understood', () => {
 
   it.each([
     ['hello', '"hello"; expected a JSON text'],
-    ['x'.repeat(24), `"${'x'.repeat(24)}"; expected a JSON text`],
-    ['x'.repeat(25), `"${'x'.repeat(24)}…"; expected a JSON text`],
+    ['"'.repeat(24), `${JSON.stringify('"'.repeat(24))}; expected a JSON text`],
+    ['"'.repeat(25), `${JSON.stringify('"'.repeat(24))}… (25 characters); expected a JSON text`],
     [undefined, 'absent; expected a JSON text'],
     ['', '""; expected a JSON text'],
     ['[]', 'an array of 0; expected a JSON object'],
@@ -135,16 +135,35 @@ describe('a message that cannot be understood', () => {
   });
 
   it('is refused when it is meant for people', async () => {
-    await isRefused(event('not-json'), 'Sns.Message is "ALARM: \\"web-cpu-high\\" in…"; expected a JSON text');
-  });
-
-  it('does not get into the error with its token, wherever it breaks off', async () => {
-    const text = `{"LifecycleActionToken":"${TOKEN}"`;
     await isRefused(
-      withText(event('terminating'), text),
-      'Sns.Message is "{\\"LifecycleActionToken\\":…"; expected a JSON text',
+      event('not-json'),
+      'Sns.Message is "ALARM: \\"web-cpu-high\\" in"… (41 characters); expected a JSON text',
     );
   });
+
+  it.each([
+    ['breaks off', `{"LifecycleActionToken":"${TOKEN}"`, 'a JSON text'],
+    ['was turned into JSON twice', JSON.stringify(`{"LifecycleActionToken":"${TOKEN}"}`), 'a JSON object'],
+  ])('does not get into the error with its token when it %s', async (_, text, expected) => {
+    const { log, error } = await (await coldStart())(withText(event('terminating'), text));
+    expect(error).toMatchObject({
+      message: expect.stringMatching(
+        new RegExp(
+          `^Sns\\.Message is "\\{\\\\"LifecycleActionToken\\\\":"… \\(\\d+ characters\\); expected ${expected}$`,
+        ),
+      ),
+    });
+    expect(JSON.stringify(log) + error).not.toContain(TOKEN.slice(0, 8));
+  });
+
+  it.each(['EC2InstanceId', 'AutoScalingGroupName', 'LifecycleHookName', 'RequestId'])(
+    'is not logged by way of its %s',
+    async (field) => {
+      const whole = JSON.stringify(messageOf(event('terminating')));
+      const { log, error } = await (await coldStart())(eventWith('terminating', { [field]: whole }));
+      expect(JSON.stringify(log) + error).not.toContain(TOKEN.slice(0, 8));
+    },
+  );
 
   it.each([
     ['autoscaling:EC2_INSTANCE_TERMINATE', '"autoscaling:EC2_INSTANCE_TERMINATE"'],

@@ -153,6 +153,14 @@ describe('the log line', () => {
     expect(log[0]?.line).not.toHaveProperty('instanceId');
   });
 
+  it('leaves out what is no name: nothing, or longer than AWS allows', async () => {
+    const odd = { AutoScalingGroupName: 'x'.repeat(256), LifecycleHookName: 'x'.repeat(255), RequestId: '' };
+    const [{ line } = { line: {} }] = (await (await coldStart())(eventWith('terminating', odd))).log;
+    expect(line).not.toHaveProperty('autoScalingGroupName');
+    expect(line).toHaveProperty('lifecycleHookName');
+    expect(line).not.toHaveProperty('requestId');
+  });
+
   it('leaves out what is not text', async () => {
     const odd = { AutoScalingGroupName: 1, LifecycleHookName: {}, RequestId: ['x'] };
     const { log } = await (await coldStart())(eventWith('terminating', odd));

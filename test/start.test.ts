@@ -87,8 +87,25 @@ describe('npm start', () => {
   });
 
   it('runs no file when one of them is wrong', async () => {
-    const { out, code } = await start(['test/events/terminating.json', join(folder, 'missing.json')]);
-    expect({ out, code }).toEqual({ out: '', code: 1 });
+    const noTopic = write('no-topic.json', '{"Records":[{"Sns":{"Message":"{}"}}]}');
+    for (const wrong of [join(folder, 'missing.json'), noTopic]) {
+      const { out, code } = await start(['test/events/terminating.json', wrong]);
+      expect({ out, code }).toEqual({ out: '', code: 1 });
+    }
+  });
+
+  it('lets the function itself refuse an odd instance id, and makes up no group', async () => {
+    const message = JSON.stringify({
+      LifecycleTransition: 'autoscaling:EC2_INSTANCE_TERMINATING',
+      EC2InstanceId: '<i&',
+    });
+    const TopicArn = 'arn:aws:sns:us-west-2:123456789012:topic';
+    const { out, code } = await start([
+      write('odd.json', JSON.stringify({ Records: [{ Sns: { TopicArn, Message: message } }] })),
+    ]);
+    expect(out).toContain('before  <i&  no tags\n');
+    expect(out).toContain('failed  InvalidMessageError: EC2InstanceId is "<i&"');
+    expect(code).toBe(1);
   });
 });
 
@@ -122,11 +139,24 @@ describe('npm start with AWS_ENDPOINT_URL', () => {
   it('finds its credentials in a profile', async () => {
     const credentials = write(
       'credentials',
-      '[staging]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = secret\n',
+      '[staging]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = secret\naws_session_token = temporary\n',
     );
     const { code, endpoint } = await against({ AWS_PROFILE: 'staging', AWS_SHARED_CREDENTIALS_FILE: credentials });
     expect(code).toBe(0);
+    expect(endpoint.calls.map(({ sessionToken }) => sessionToken)).toEqual(['temporary', 'temporary', 'temporary']);
     expect(endpoint.calls.map(({ accessKeyId }) => accessKeyId)).toEqual(['AKIAPROFILE', 'AKIAPROFILE', 'AKIAPROFILE']);
+  });
+
+  it('uses that endpoint as it is, whatever is set for those of AWS', async () => {
+    expect(await against({ ...KEYS, AWS_USE_FIPS_ENDPOINT: 'true' })).toMatchObject({ code: 0 });
+  });
+
+  it('takes an empty one for none, and refuses one that is no URL', async () => {
+    const { out } = await start([], { AWS_ENDPOINT_URL: '' });
+    expect(out).toContain("the project's own endpoint");
+    const { err, code } = await start([], { AWS_ENDPOINT_URL: 'localhost:5000', ...KEYS });
+    expect(err).toContain('AWS_ENDPOINT_URL is "localhost:5000"; expected http://… or https://…');
+    expect(code).toBe(1);
   });
 
   it('says what it needs when there are no credentials', async () => {

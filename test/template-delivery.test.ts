@@ -139,6 +139,16 @@ describe.each([
   });
 });
 
+it('the outputs name what the commands of the README need', () => {
+  expect(stack.outputs).toMatchObject({
+    TopicArn: 'Topic',
+    HookRoleArn: 'HookRole.Arn',
+    FunctionName: 'Function',
+    LogGroupName: 'LogGroup',
+    FailureQueueUrl: 'FailureQueue',
+  });
+});
+
 it('a topic is made only when none is given', () => {
   expect(Object.keys(ofType(stack, 'AWS::SNS::Topic'))).toEqual(['Topic']);
   const types = Object.values(deploy({ TopicArn: EXISTING_TOPIC }).resources).map(({ Type }) => Type);

@@ -1,10 +1,10 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unzipSync } from 'fflate';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import options from '../esbuild.config.mjs';
 import { bundle, ZIP_FILE } from '../scripts/bundle.ts';
 import { readConfig } from '../src/config.ts';
@@ -30,8 +30,13 @@ describe('the function', () => {
     const code = unzipSync((await bundle()).zip)[`${file}.js`];
     expect(code, `${file}.js in the zip`).toBeDefined();
     const folder = mkdtempSync(join(tmpdir(), 'remove-from-lb-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, `${file}.js`), code ?? '');
     expect(createRequire(`${folder}/`)(`./${file}`)).toHaveProperty(name, expect.any(Function));
+  });
+
+  it('has the memory and the architecture that its figures and its costs are told for', () => {
+    expect(lambda).toMatchObject({ MemorySize: 256, Architectures: ['arm64'] });
   });
 
   it('runs on the Node that the bundle is made for', () => {
