@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 
 /**
  * What is left out of the AWS SDK. Each step is there for its gain in load + first call, as `npm run bench -- cold-start`
- * shows it, one step on top of the last; signing, endpoint rules, error parsing and the telling of errors
- * that pass from those that stay remain the SDK's own.
+ * shows it, one step on top of the last; signing, endpoint rules, error parsing, and telling transient errors from
+ * permanent ones stay the SDK's own.
  * @type {import('esbuild').Plugin[]}
  */
 export const steps = [

@@ -33,19 +33,26 @@ export interface LambdaOptions {
   readonly accountId?: string;
 }
 
-/** https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, as far as a function can see it. */
-export const LAMBDA_ENVIRONMENT = {
-  AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE',
-  AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
-  AWS_SESSION_TOKEN: 'session',
-  AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
-  AWS_LAMBDA_FUNCTION_NAME: 'remove-from-lb',
-  AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
-  AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
-  AWS_LAMBDA_LOG_FORMAT: 'JSON',
-  LANG: 'en_US.UTF-8',
-  TZ: ':UTC',
-};
+/**
+ * What Lambda sets for a function in a region, as far as the function can see it.
+ * https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+ */
+export function lambdaEnvironment(region: string): Record<string, string> {
+  return {
+    AWS_REGION: region,
+    AWS_DEFAULT_REGION: region,
+    AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE',
+    AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
+    AWS_SESSION_TOKEN: 'session',
+    AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
+    AWS_LAMBDA_FUNCTION_NAME: 'remove-from-lb',
+    AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
+    AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
+    AWS_LAMBDA_LOG_FORMAT: 'JSON',
+    LANG: 'en_US.UTF-8',
+    TZ: ':UTC',
+  };
+}
 
 /** The flags with which Lambda starts Node. */
 export const LAMBDA_FLAGS = ['--no-experimental-require-module', '--no-experimental-detect-module'];
@@ -61,13 +68,7 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
   const folder = await unzip(zip);
   const child = fork(fileURLToPath(new URL('lambda-runtime.ts', import.meta.url)), [], {
     execArgv: LAMBDA_FLAGS,
-    env: {
-      ...LAMBDA_ENVIRONMENT,
-      AWS_REGION: region,
-      AWS_DEFAULT_REGION: region,
-      LAMBDA_TASK_ROOT: folder,
-      ...environment,
-    },
+    env: { ...lambdaEnvironment(region), LAMBDA_TASK_ROOT: folder, ...environment },
   });
   let log: LogEntry[] = [];
   let end = Promise.withResolvers<End>();

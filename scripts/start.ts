@@ -21,7 +21,7 @@ try {
 async function main(named: string[]): Promise<void> {
   const files = named.length > 0 ? named : [SAMPLE];
   // All are read before the first is run, so that a mistake in the last name does not come half-way.
-  const events = await Promise.all(files.map(async (file) => ({ file, event: await readEvent(file) })));
+  const events = await Promise.all(files.map(readEvent));
   const { zip } = await bundle();
   // Empty is unset, for the AWS CLI as well.
   const given = process.env.AWS_ENDPOINT_URL || undefined;
@@ -33,13 +33,21 @@ async function main(named: string[]): Promise<void> {
   console.log(`function  as npm run bundle zips it, ${zip.length} bytes`);
   console.log(`EC2       ${url}${own ? ", the project's own endpoint, in memory" : ', from AWS_ENDPOINT_URL'}`);
   try {
-    for (const { file, event } of events) await run(zip, file, event, url, own);
+    for (const event of events) await run(zip, event, url, own);
   } finally {
     await own?.close();
   }
 }
 
-async function readEvent(file: string): Promise<SNSEvent> {
+interface EventFile {
+  readonly file: string;
+  readonly event: SNSEvent;
+  /** Where the function is: with its topic, so that a message from another account still shows as foreign. */
+  readonly region: string;
+  readonly accountId: string;
+}
+
+async function readEvent(file: string): Promise<EventFile> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw new Error(`${file}: cannot be read (${error.code}); expected a file that holds an SNS event`);
   });
@@ -57,13 +65,10 @@ async function readEvent(file: string): Promise<SNSEvent> {
   ) {
     throw new Error(`${file}: is no SNS event; expected {"Records": [{"Sns": {"TopicArn": …, "Message": …}}]}`);
   }
-  readArn(`${file}: Sns.TopicArn`, records[0].Sns.TopicArn);
-  return event as SNSEvent;
+  return { file, event: event as SNSEvent, ...readArn(`${file}: Sns.TopicArn`, records[0].Sns.TopicArn) };
 }
 
-async function run(zip: Uint8Array, file: string, event: SNSEvent, url: string, own: Ec2Endpoint | undefined) {
-  // The function's place is where its topic is; a message from another account still shows as foreign.
-  const { region, accountId } = readArn(`${file}: Sns.TopicArn`, event.Records[0]?.Sns.TopicArn);
+async function run(zip: Uint8Array, { file, event, region, accountId }: EventFile, url: string, own?: Ec2Endpoint) {
   const messages = event.Records.map(({ Sns }) => readable(Sns.Message));
   const ids = messages.flatMap(({ EC2InstanceId: id }) => (typeof id === 'string' && id ? [id] : []));
   if (own) for (const fields of messages) launch(own, fields);

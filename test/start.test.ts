@@ -13,11 +13,10 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Runs `npm start`, with no AWS account in its environment but what is given. */
 async function start(files: string[], environment: Record<string, string> = {}) {
-  const plain = Object.entries(process.env).filter(([name]) => !/^(AWS|TAG)_/.test(name));
   const child = spawn(process.execPath, ['scripts/start.ts', ...files], {
     cwd: fileURLToPath(new URL('..', import.meta.url)),
     env: {
-      ...Object.fromEntries(plain),
+      ...process.env,
       HOME: folder,
       NO_COLOR: '1',
       AWS_EC2_METADATA_DISABLED: 'true',

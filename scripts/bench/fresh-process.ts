@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { LAMBDA_ENVIRONMENT, LAMBDA_FLAGS } from '../lambda-process.ts';
+import { LAMBDA_FLAGS, lambdaEnvironment } from '../lambda-process.ts';
 
 const REGION = 'us-west-2';
 
@@ -22,7 +22,7 @@ export interface Sample {
 
 /** What Lambda sets, and where EC2 is. */
 export function environment(endpointUrl: string): Record<string, string> {
-  return { ...LAMBDA_ENVIRONMENT, AWS_REGION: REGION, AWS_DEFAULT_REGION: REGION, AWS_ENDPOINT_URL: endpointUrl };
+  return { ...lambdaEnvironment(REGION), AWS_ENDPOINT_URL: endpointUrl };
 }
 
 /** Loads a function in a fresh process, with Lambda's flags and environment, and calls it so many times. */

@@ -2,7 +2,7 @@ import { environment, measure, type Sample } from './fresh-process.ts';
 import { atShareOf, usdPerMillion } from './lambda-price.ts';
 import { startEc2With, terminatingEvent } from './local-ec2.ts';
 import { median, round, type Table } from './table.ts';
-import { FLOOR, installed, SHIPPED, shipped } from './variants.ts';
+import { FLOOR, installed, SHIPPED, shipped, WAY_OF_2016 } from './variants.ts';
 
 // As template.yaml has it.
 const MEMORY_MB = 256;
@@ -15,7 +15,7 @@ export async function warm(): Promise<Table[]> {
   const event = await terminatingEvent();
   const ec2 = await startEc2With(event);
   const contenders = [
-    { name: 'aws-sdk v2, as in 2016', path: await installed('aws-sdk-v2.cjs'), samples: [] as Sample[] },
+    { name: WAY_OF_2016, path: await installed('aws-sdk-v2.cjs'), samples: [] as Sample[] },
     { name: SHIPPED, path: (await shipped()).path, samples: [] as Sample[] },
     { name: FLOOR, path: await installed('by-hand.cjs'), samples: [] as Sample[] },
   ];
