@@ -3,11 +3,11 @@ import { styleText } from 'node:util';
 import { DescribeTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import type { SNSEvent } from 'aws-lambda';
 import { readArn } from '../src/arn.ts';
-import { readConfig } from '../src/config.ts';
-import { classify, type MessageFields, parseMessage } from '../src/lifecycle-message.ts';
+import { readMessage } from '../src/lifecycle-message.ts';
+import { readSettings } from '../src/settings.ts';
+import { type Ec2Endpoint, startEc2Endpoint } from './aws/ec2-endpoint.ts';
+import { startLambda } from './aws/lambda.ts';
 import { bundle } from './bundle.ts';
-import { type Ec2Endpoint, startEc2Endpoint } from './ec2-endpoint.ts';
-import { startLambda } from './lambda-process.ts';
 
 const SAMPLE = 'test/events/terminating.json';
 
@@ -71,7 +71,7 @@ async function readEvent(file: string): Promise<EventFile> {
 async function run(zip: Uint8Array, { file, event, region, accountId }: EventFile, url: string, own?: Ec2Endpoint) {
   const messages = event.Records.map(({ Sns }) => readable(Sns.Message));
   const ids = messages.flatMap(({ EC2InstanceId: id }) => (typeof id === 'string' && id ? [id] : []));
-  if (own) for (const fields of messages) launch(own, fields);
+  if (own) for (const { Sns } of event.Records) launch(own, Sns.Message);
 
   const client = new EC2Client({
     region,
@@ -120,16 +120,16 @@ function show(label: string, text: string): void {
   console.log(`  ${styleText('dim', label.padEnd(8))}${text}`);
 }
 
-function readable(text: unknown): MessageFields {
+/** The fields of a message for a person to recognise it by; none of what the function itself will refuse. */
+function readable(text: string): Record<string, unknown> {
   try {
-    return parseMessage(text);
+    return Object(JSON.parse(text));
   } catch {
-    // The function itself will say what is wrong with it.
     return {};
   }
 }
 
-function summary(fields: MessageFields): string {
+function summary(fields: Record<string, unknown>): string {
   const { LifecycleTransition, Event, EC2InstanceId, AutoScalingGroupName, Origin, Destination, Time } = fields;
   const way = Origin && `${Origin} → ${Destination}`;
   const group = AutoScalingGroupName && `group ${AutoScalingGroupName}`;
@@ -138,21 +138,13 @@ function summary(fields: MessageFields): string {
 }
 
 /** Gives the project's own endpoint the instance that a message names, in the state that comes before such a message. */
-function launch({ instances }: Ec2Endpoint, fields: MessageFields): void {
-  const { EC2InstanceId: id, AutoScalingGroupName: group } = fields;
-  if (typeof id !== 'string' || instances.has(id)) return;
-  const instance = new Map(typeof group === 'string' ? [['aws:autoscaling:groupName', group]] : []);
-  instances.set(id, { tags: instance });
-  const { tag } = readConfig(process.env);
-  if (returns(fields)) instance.set(tag.key, tag.value);
-}
-
-function returns(fields: MessageFields): boolean {
-  try {
-    return classify(fields).meaning === 'returns-to-service';
-  } catch {
-    return false;
-  }
+function launch({ instances }: Ec2Endpoint, text: string): void {
+  const { asks, names } = readMessage(text);
+  if (names.instanceId === undefined || instances.has(names.instanceId)) return;
+  const tags = new Map(names.autoScalingGroupName ? [['aws:autoscaling:groupName', names.autoScalingGroupName]] : []);
+  const { tag } = readSettings(process.env);
+  if (asks === 'clear-tag') tags.set(tag.key, tag.value);
+  instances.set(names.instanceId, { tags });
 }
 
 async function tags(client: EC2Client, ids: string[]): Promise<string> {

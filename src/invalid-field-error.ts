@@ -1,7 +1,19 @@
-/** Input that cannot be used: names the field, what it held and what was expected. Each kind of input has a subclass. */
-export abstract class InvalidFieldError extends Error {
-  constructor(field: string, held: unknown, expected: string) {
+/** The names by which an operator filters the log for input that cannot be used. */
+export type InvalidFieldErrorName =
+  | 'InvalidSettingError'
+  | 'InvalidEventError'
+  | 'InvalidArnError'
+  | 'InvalidMessageError'
+  | 'ForeignAccountError'
+  | 'StaleMessageError';
+
+/** Input that cannot be used: the message names the field, what it held and what was expected. */
+export class InvalidFieldError extends Error {
+  override readonly name: InvalidFieldErrorName;
+
+  constructor(name: InvalidFieldErrorName, field: string, held: unknown, expected: string) {
     super(`${field} is ${describe(held)}; expected ${expected}`);
+    this.name = name;
   }
 }
 

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unzipSync, zipSync } from 'fflate';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { startEc2Endpoint } from '../scripts/ec2-endpoint.ts';
-import { type LambdaOptions, type LambdaProcess, startLambda } from '../scripts/lambda-process.ts';
+import { startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
+import { type LambdaOptions, type LambdaProcess, startLambda } from '../scripts/aws/lambda.ts';
 import { event } from './event.ts';
 
 const PROJECT = fileURLToPath(new URL('..', import.meta.url));

@@ -6,7 +6,7 @@ import {
   EC2Client,
 } from '@aws-sdk/client-ec2';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Ec2Endpoint, type Ec2EndpointOptions, startEc2Endpoint } from '../scripts/ec2-endpoint.ts';
+import { type Ec2Endpoint, type Ec2EndpointOptions, startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
 
 const ONE = 'i-05629ab7d9287e205';
 const TWO = 'i-1b2c3d4e';

@@ -1,4 +1,4 @@
 // Neither the AWS account, the function's settings nor the terminal of whoever runs the tests may show in them.
 for (const name of Object.keys(process.env)) {
-  if (/^(AWS|TAG)_|^FORCE_COLOR$/.test(name)) delete process.env[name];
+  if (/^(AWS|TAG|HEARTBEAT)_|^FORCE_COLOR$/.test(name)) delete process.env[name];
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Ec2Endpoint, type Fault, startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
+import { startLambda } from '../scripts/aws/lambda.ts';
 import { bundle } from '../scripts/bundle.ts';
-import { type Ec2Endpoint, type Fault, startEc2Endpoint } from '../scripts/ec2-endpoint.ts';
-import { startLambda } from '../scripts/lambda-process.ts';
 import { event } from './event.ts';
 
 // As shipped, because what the build leaves out of the SDK must not be what these faults need.

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Ec2Endpoint, startEc2Endpoint } from '../scripts/ec2-endpoint.ts';
+import { type Ec2Endpoint, startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
 
 const missing = (await run('aws', ['--version'])).code !== 0;
 // In CI the AWS CLI has to be there: the tests run, and fail without it.

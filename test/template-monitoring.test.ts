@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
+import { startLambda } from '../scripts/aws/lambda.ts';
+import type { LogEntry } from '../scripts/aws/lambda-process.ts';
 import { bundle } from '../scripts/bundle.ts';
-import { startEc2Endpoint } from '../scripts/ec2-endpoint.ts';
-import { startLambda } from '../scripts/lambda-process.ts';
-import type { LogEntry } from '../scripts/lambda-runtime.ts';
 import { event, eventWith } from './event.ts';
 import { finds, select } from './log-pattern.ts';
 import { deploy, ofType, propertiesOf } from './stack.ts';

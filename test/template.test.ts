@@ -7,7 +7,7 @@ import { unzipSync } from 'fflate';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import options from '../esbuild.config.mjs';
 import { bundle, ZIP_FILE } from '../scripts/bundle.ts';
-import { readConfig } from '../src/config.ts';
+import { readSettings } from '../src/settings.ts';
 import { deploy, propertiesOf, TEMPLATE, TEMPLATE_TEXT } from './stack.ts';
 
 interface FunctionProperties {
@@ -46,14 +46,14 @@ describe('the function', () => {
   it('gets the environment variables that the source reads, each of them, and no other', () => {
     const asked = new Set<string>();
     const environment = new Proxy<Record<string, string>>({}, { get: (_, name) => void asked.add(String(name)) });
-    readConfig(environment);
+    readSettings(environment);
     expect(Object.keys(lambda.Environment.Variables).sort()).toEqual([...asked].sort());
   });
 
   it('sets the tag of the parameters, by default the one that it would set without any settings', () => {
-    expect(readConfig(lambda.Environment.Variables)).toEqual(readConfig({}));
+    expect(readSettings(lambda.Environment.Variables).tag).toEqual(readSettings({}).tag);
     const other = propertiesOf<FunctionProperties>(deploy({ TagKey: 'drain', TagValue: 'now' }), 'Function');
-    expect(readConfig(other.Environment.Variables)).toEqual({ tag: { key: 'drain', value: 'now' } });
+    expect(readSettings(other.Environment.Variables).tag).toEqual({ key: 'drain', value: 'now' });
   });
 
   it('has time for a scale-in of 1000 instances, which EC2 lets be tagged 10 a second after the first 100', () => {
@@ -81,7 +81,7 @@ describe('the parameters', () => {
     const candidates = ['', 'x', 'aws:x', 'AWS:x', 'awsx', 'x'.repeat(128), 'x'.repeat(129), 'x'.repeat(257)];
     const refused = candidates.filter((value) => {
       try {
-        readConfig({ [variable]: value });
+        readSettings({ [variable]: value });
         return false;
       } catch {
         return true;

@@ -1,5 +1,5 @@
 import { steps } from '../../esbuild.config.mjs';
-import { environment, measure, type Sample } from './fresh-process.ts';
+import { environment, measure, type Sample } from './function.ts';
 import { startEc2With, startTlsFront, terminatingEvent } from './local-ec2.ts';
 import { memorySizes } from './memory-sizes.ts';
 import { median, round, type Table } from './table.ts';

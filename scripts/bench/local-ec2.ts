@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
 import { promisify } from 'node:util';
-import { type Ec2Endpoint, startEc2Endpoint } from '../ec2-endpoint.ts';
+import { type Ec2Endpoint, startEc2Endpoint } from '../aws/ec2-endpoint.ts';
 
 /** The event that the benchmarks send. */
 export async function terminatingEvent(): Promise<string> {

@@ -1,4 +1,4 @@
-import type { Sample } from './fresh-process.ts';
+import type { Sample } from './function.ts';
 import { atShareOf, USD_PER_GB_SECOND, USD_PER_MILLION_REQUESTS, usdPerMillion } from './lambda-price.ts';
 import { median, round, type Table } from './table.ts';
 

@@ -4,11 +4,11 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { SNSEvent } from 'aws-lambda';
 import options from '../../esbuild.config.mjs';
-import { startEc2Endpoint } from '../ec2-endpoint.ts';
-import { LAMBDA_FLAGS } from '../lambda-process.ts';
-import { environment } from './fresh-process.ts';
+import { startEc2Endpoint } from '../aws/ec2-endpoint.ts';
+import { LAMBDA_FLAGS } from '../aws/lambda.ts';
+import { environment } from './function.ts';
 import { terminatingEvent } from './local-ec2.ts';
-import type { Assignment, End } from './scale-in-worker.ts';
+import type { Assignment, End } from './scale-in-process.ts';
 import { round, type Table } from './table.ts';
 import { built, SHIPPED, shipped } from './variants.ts';
 
@@ -95,7 +95,7 @@ interface Worker {
 }
 
 async function startWorkers(size: number, path: string, events: SNSEvent[], url: string): Promise<Worker[]> {
-  const script = fileURLToPath(new URL('scale-in-worker.ts', import.meta.url));
+  const script = fileURLToPath(new URL('scale-in-process.ts', import.meta.url));
   return Promise.all(
     Array.from({ length: size }, async (_, worker) => {
       const child = fork(script, { execArgv: LAMBDA_FLAGS, env: environment(url) });

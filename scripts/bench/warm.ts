@@ -1,4 +1,4 @@
-import { environment, measure, type Sample } from './fresh-process.ts';
+import { environment, measure, type Sample } from './function.ts';
 import { atShareOf, usdPerMillion } from './lambda-price.ts';
 import { startEc2With, terminatingEvent } from './local-ec2.ts';
 import { median, round, type Table } from './table.ts';

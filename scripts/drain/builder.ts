@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DescribeInstancesCommand, type EC2Client, type Instance } from '@aws-sdk/client-ec2';
-import { readConfig } from '../../src/config.ts';
+import { readSettings } from '../../src/settings.ts';
 import type { Haproxy, Server } from './haproxy.ts';
 
 /** The Auto Scaling group behind the load balancer. */
@@ -9,7 +9,7 @@ export const GROUP = 'web';
 /** The tag that says on which port an instance serves: the one that HAProxy's Data Plane API reads. */
 export const PORT_TAG = 'HAProxy:Service:Port';
 
-const { tag: removalTag } = readConfig({});
+const { tag: removalTag } = readSettings({});
 
 /** The servers that belong into the load balancer: running instances of the group without the removal tag. */
 export async function serversToKeep(ec2: Pick<EC2Client, 'send'>): Promise<Server[]> {

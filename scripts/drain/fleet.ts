@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Ec2Endpoint, Instance } from '../ec2-endpoint.ts';
+import type { Ec2Endpoint, Instance } from '../aws/ec2-endpoint.ts';
 import { GROUP, PORT_TAG } from './builder.ts';
 import { freePort } from './free-port.ts';
 
@@ -21,7 +21,7 @@ export async function startFleet(ec2: Ec2Endpoint, size: number): Promise<Fleet>
   const instanceIds = Array.from({ length: size }, (_, n) => `i-0a1b2c3d4e5f607${n.toString(16).padStart(2, '0')}`);
 
   async function start(instanceId: string, instance: Instance): Promise<void> {
-    const file = fileURLToPath(new URL('backend.ts', import.meta.url));
+    const file = fileURLToPath(new URL('server-process.ts', import.meta.url));
     const child = fork(file, [instanceId, instance.tags.get(PORT_TAG) ?? '']);
     processes.set(instanceId, child);
     const ended = once(child, 'exit').then(() =>

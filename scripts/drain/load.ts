@@ -1,109 +1,47 @@
-// The load generator, in a process of its own: sends each request at its time, whatever became of those before, and
-// never one twice. The parent sends the plan once; it gets the counts while the load runs, and every result at the end.
-import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
-import { text } from 'node:stream/consumers';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { KEEP_ALIVE_MS, type Plan } from './plan.ts';
-import { type PlannedRequest, requestMix } from './request-mix.ts';
-import type { Cause, Result } from './result.ts';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Order, Report } from './load-process.ts';
+import type { Result } from './result.ts';
 
-/** What the parent sends. */
-export interface Order {
-  readonly plan: Plan;
-  readonly port: number;
+/** A load that is being sent. */
+export interface Load {
+  /** Date.now() of its beginning. */
+  readonly startedAt: number;
+  /** How much has been sent and lost so far. */
+  readonly counts: { sent: number; lost: number };
+  /** What became of every request. */
+  readonly results: Promise<readonly Result[]>;
+  stop(): Promise<void>;
 }
 
-/** What the parent gets. */
-export type Report =
-  | { readonly startedAt: number }
-  | { readonly sent: number; readonly lost: number }
-  | { readonly results: readonly Result[] };
-
-const TIMEOUT_MS = 5000;
-const REPORT_EVERY_MS = 250;
-
-// Gives an idle connection up before HAProxy does: which of the two closes it is then never a matter of chance.
-const kept = new Agent({ keepAlive: true, timeout: KEEP_ALIVE_MS / 2 });
-
-class Lost extends Error {
-  readonly why: Cause;
-
-  constructor(why: Cause, detail?: string) {
-    super(detail);
-    this.why = why;
-  }
-}
-
-async function send(planned: PlannedRequest, port: number): Promise<string> {
-  const { number, method, keptAlive, answerMs } = planned;
-  const sending = request({
-    host: '127.0.0.1',
-    port,
-    method,
-    path: `/?number=${number}&ms=${answerMs}`,
-    agent: keptAlive ? kept : false,
-    timeout: TIMEOUT_MS,
+/** Starts the load generator; resolves with its first request. */
+export async function startLoad(order: Order): Promise<Load> {
+  const child = fork(fileURLToPath(new URL('load-process.ts', import.meta.url)));
+  const exited = once(child, 'exit');
+  const counts = { sent: 0, lost: 0 };
+  const started = Promise.withResolvers<number>();
+  const ended = Promise.withResolvers<readonly Result[]>();
+  child.on('message', (report: Report) => {
+    if ('results' in report) ended.resolve(report.results);
+    else if ('startedAt' in report) started.resolve(report.startedAt);
+    else Object.assign(counts, report);
   });
-  const body = method === 'POST' ? `order-${number}` : '';
-  const deadline = setTimeout(() => sending.destroy(new Lost('timeout')), TIMEOUT_MS);
-  try {
-    const response = await responseTo(sending.end(body));
-    const content = await text(response);
-    if (response.statusCode !== 200) {
-      const status = String(response.statusCode);
-      throw new Lost(status === '502' || status === '503' || status === '504' ? status : 'other', `status ${status}`);
-    }
-    const [, server] = /^(i-\w+)$/.exec(content.slice(`${number} ${body} `.length)) ?? [];
-    if (!server || !content.startsWith(`${number} ${body} `)) throw new Lost('other', `wrong answer ${content}`);
-    return server;
-  } catch (error) {
-    if (error instanceof Lost) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ECONNRESET' || code === 'EPIPE') throw new Lost(sending.reusedSocket ? 'reset on reuse' : 'reset');
-    throw new Lost('other', code ?? message);
-  } finally {
-    clearTimeout(deadline);
-  }
+  void exited.then(([code, signal]) => {
+    const error = new Error(`the load generator ended (${signal ?? `exit code ${code}`})`);
+    started.reject(error);
+    ended.reject(error);
+  });
+  // Whoever waits for the results hears of it; the scenario may have failed before anybody does.
+  ended.promise.catch(() => {});
+  child.send(order);
+  return {
+    startedAt: await started.promise,
+    counts,
+    results: ended.promise,
+    async stop() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
 }
-
-function responseTo(sending: ClientRequest): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => sending.once('response', resolve).on('error', reject));
-}
-
-async function run({ plan, port }: Order): Promise<void> {
-  let lost = 0;
-  const startedAt = Date.now();
-  const started = performance.now();
-  report({ startedAt });
-  const sent: Promise<Result>[] = [];
-  const reporting = setInterval(() => report({ sent: sent.length, lost }), REPORT_EVERY_MS);
-  for (const planned of requestMix(plan)) {
-    const early = planned.at - (performance.now() - started);
-    if (early > 0) await sleep(early);
-    sent.push(outcome(planned));
-  }
-  const results = await Promise.all(sent);
-  clearInterval(reporting);
-  // The channel is closed once everything has gone through it.
-  process.send?.({ results } satisfies Report, () => process.disconnect());
-
-  async function outcome(planned: PlannedRequest): Promise<Result> {
-    const ended = () => ({ at: planned.at, ms: performance.now() - started - planned.at });
-    try {
-      const server = await send(planned, port);
-      return { ...ended(), server };
-    } catch (error) {
-      if (!(error instanceof Lost)) throw error;
-      lost += 1;
-      return { ...ended(), cause: error.why, ...(error.message && { detail: error.message }) };
-    }
-  }
-}
-
-function report(message: Report): void {
-  process.send?.(message);
-}
-
-process.once('message', (order: Order) => void run(order));
-// Nobody is left to report to.
-process.on('disconnect', () => process.exit());

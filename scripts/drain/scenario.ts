@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EC2Client } from '@aws-sdk/client-ec2';
-import { readConfig } from '../../src/config.ts';
-import { startEc2Endpoint } from '../ec2-endpoint.ts';
-import { startLambda } from '../lambda-process.ts';
+import { readSettings } from '../../src/settings.ts';
+import { startEc2Endpoint } from '../aws/ec2-endpoint.ts';
+import { startLambda } from '../aws/lambda.ts';
 import { keepBuilding, serversToKeep } from './builder.ts';
 import { startFleet } from './fleet.ts';
 import { freePort } from './free-port.ts';
 import { startHaproxy } from './haproxy.ts';
-import { startLoad } from './load-process.ts';
+import { startLoad } from './load.ts';
 import type { Plan } from './plan.ts';
 import type { Result } from './result.ts';
 import { topicOf } from './topic.ts';
@@ -60,7 +60,7 @@ export interface ScenarioOptions {
   readonly onProgress: (line: string) => void;
 }
 
-const { tag } = readConfig({});
+const { tag } = readSettings({});
 
 /** Runs one scenario, from the start of its processes to their end. */
 export async function runScenario(name: ScenarioName, options: ScenarioOptions): Promise<ScenarioOutcome> {

@@ -1,4 +1,4 @@
-import type { LambdaProcess } from '../lambda-process.ts';
+import type { LambdaProcess } from '../aws/lambda.ts';
 import { lifecycleEvent, type Sample } from './lifecycle-event.ts';
 
 /** The SNS topic, with the function subscribed to it. */

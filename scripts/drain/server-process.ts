@@ -1,4 +1,4 @@
-// A server behind the load balancer, in a process of its own: `node backend.ts INSTANCE-ID PORT`. It answers after as
+// A server behind the load balancer, in a process of its own: `node server-process.ts INSTANCE-ID PORT`. It answers after as
 // many milliseconds as it is asked to, with what the request held and its own name.
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unzipSync } from 'fflate';
-import type { End, LogEntry, Reply, Request } from './lambda-runtime.ts';
+import type { End, LogEntry, Reply, Request } from './lambda-process.ts';
 
 /** How one invocation ended. */
 export interface Invocation {
@@ -66,7 +66,7 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
   const { environment = {}, timeoutMs = 15_000, region = 'us-west-2', accountId = '123456789012' } = options;
   const invokedFunctionArn = `arn:aws:lambda:${region}:${accountId}:function:remove-from-lb`;
   const folder = await unzip(zip);
-  const child = fork(fileURLToPath(new URL('lambda-runtime.ts', import.meta.url)), [], {
+  const child = fork(fileURLToPath(new URL('lambda-process.ts', import.meta.url)), [], {
     execArgv: LAMBDA_FLAGS,
     env: { ...lambdaEnvironment(region), LAMBDA_TASK_ROOT: folder, ...environment },
   });

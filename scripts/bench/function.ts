@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { LAMBDA_FLAGS, lambdaEnvironment } from '../lambda-process.ts';
+import { LAMBDA_FLAGS, lambdaEnvironment } from '../aws/lambda.ts';
 
 const REGION = 'us-west-2';
 
@@ -27,7 +27,7 @@ export function environment(endpointUrl: string): Record<string, string> {
 
 /** Loads a function in a fresh process, with Lambda's flags and environment, and calls it so many times. */
 export async function measure(path: string, event: string, env: Record<string, string>, calls = 1): Promise<Sample> {
-  const script = fileURLToPath(new URL('fresh-process.cjs', import.meta.url));
+  const script = fileURLToPath(new URL('function-process.cjs', import.meta.url));
   const args = [...LAMBDA_FLAGS, script, path, event, String(calls)];
   const { stdout } = await promisify(execFile)(process.execPath, args, { env });
   return JSON.parse(stdout);

@@ -1,4 +1,4 @@
-// The inside of the process that scripts/lambda-process.ts starts: loads the function as Lambda's runtime does, and
+// The inside of the process that lambda.ts starts: loads the function as Lambda's runtime does, and
 // calls it for each message from the parent.
 import { createRequire } from 'node:module';
 import type { Context, SNSEvent } from 'aws-lambda';

@@ -1,0 +1,57 @@
+import { InvalidFieldError } from './invalid-field-error.ts';
+
+/** What can be set from outside. */
+export interface Settings {
+  /** The tag that marks an instance for removal from the load balancer. */
+  readonly tag: { readonly key: string; readonly value: string };
+  /** Age in milliseconds from which a message is not acted on any more; `Infinity` without a limit. */
+  readonly maxAgeMs: number;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions
+const MAX_KEY_CHARACTERS = 128;
+const MAX_VALUE_CHARACTERS = 256;
+
+// What Auto Scaling takes as a heartbeat timeout, and 48 hours, the longest that an instance can be kept waiting.
+// https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
+const MIN_HEARTBEAT_SECONDS = 30;
+const MAX_HEARTBEAT_SECONDS = 172_800;
+
+/**
+ * Reads the settings from the environment: `TAG_KEY` (1–128 characters, not starting with `aws:`; `remove_from_lb`),
+ * `TAG_VALUE` (1–256 characters; `yes`) and `HEARTBEAT_TIMEOUT` (30–172800 seconds; no limit).
+ * @throws InvalidFieldError named InvalidSettingError, with the variable and the rule that it breaks.
+ */
+export function readSettings(environment: Environment): Settings {
+  const key = readText(environment, 'TAG_KEY', 'remove_from_lb', MAX_KEY_CHARACTERS);
+  if (/^aws:/i.test(key)) {
+    throw new InvalidFieldError(
+      'InvalidSettingError',
+      'TAG_KEY',
+      key,
+      'a key without the prefix aws:, which is reserved',
+    );
+  }
+  const value = readText(environment, 'TAG_VALUE', 'yes', MAX_VALUE_CHARACTERS);
+  return { tag: { key, value }, maxAgeMs: readMaxAge(environment.HEARTBEAT_TIMEOUT) };
+}
+
+function readText(environment: Environment, variable: string, defaultText: string, maxCharacters: number): string {
+  const text = environment[variable] ?? defaultText;
+  // EC2 counts Unicode characters, not UTF-16 units.
+  const characters = [...text].length;
+  if (characters < 1 || characters > maxCharacters) {
+    throw new InvalidFieldError('InvalidSettingError', variable, text, `1 to ${maxCharacters} characters`);
+  }
+  return text;
+}
+
+function readMaxAge(text: string | undefined): number {
+  if (text === undefined) return Number.POSITIVE_INFINITY;
+  const seconds = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (seconds >= MIN_HEARTBEAT_SECONDS && seconds <= MAX_HEARTBEAT_SECONDS) return seconds * 1000;
+  const expected = `${MIN_HEARTBEAT_SECONDS} to ${MAX_HEARTBEAT_SECONDS} seconds, in digits`;
+  throw new InvalidFieldError('InvalidSettingError', 'HEARTBEAT_TIMEOUT', text, expected);
+}
