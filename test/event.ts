@@ -23,3 +23,10 @@ export function withText(original: SNSEvent, text: unknown): SNSEvent {
     Records: original.Records.map((record) => ({ ...record, Sns: { ...record.Sns, Message: text as string } })),
   };
 }
+
+/** The event as if SNS had published it then; `undefined` takes the timestamp out. */
+export function publishedAt(original: SNSEvent, timestamp: unknown): SNSEvent {
+  return {
+    Records: original.Records.map((record) => ({ ...record, Sns: { ...record.Sns, Timestamp: timestamp as string } })),
+  };
+}

@@ -48,7 +48,7 @@ describe('an instance that is back in service', () => {
     },
   );
 
-  it('is told by its root volume replacement in a launch notification too', async () => {
+  it('loses the tag after a root volume replacement that only a launch notification reports', async () => {
     await (await coldStart())(eventWith('launch-notification', { Origin: 'AutoScalingGroup' }));
     expect(sent()).toMatchObject([{ command: 'DeleteTagsCommand' }]);
   });
@@ -124,6 +124,8 @@ describe('a message that cannot be understood', () => {
     ['"'.repeat(24), `${JSON.stringify('"'.repeat(24))}; expected a JSON text`],
     ['"'.repeat(25), `${JSON.stringify('"'.repeat(24))}… (25 characters); expected a JSON text`],
     [undefined, 'absent; expected a JSON text'],
+    // JSON.parse would turn it into its text.
+    [[JSON.stringify(messageOf(event('terminating')))], 'an array of 1; expected a JSON text'],
     ['', '""; expected a JSON text'],
     ['[]', 'an array of 0; expected a JSON object'],
     ['null', 'null; expected a JSON object'],
@@ -144,7 +146,7 @@ describe('a message that cannot be understood', () => {
   it.each([
     ['breaks off', `{"LifecycleActionToken":"${TOKEN}"`, 'a JSON text'],
     ['was turned into JSON twice', JSON.stringify(`{"LifecycleActionToken":"${TOKEN}"}`), 'a JSON object'],
-  ])('does not get into the error with its token when it %s', async (_, text, expected) => {
+  ])('keeps its token out of the error when it %s', async (_, text, expected) => {
     const { log, error } = await (await coldStart())(withText(event('terminating'), text));
     expect(error).toMatchObject({
       message: expect.stringMatching(
@@ -157,7 +159,7 @@ describe('a message that cannot be understood', () => {
   });
 
   it.each(['EC2InstanceId', 'AutoScalingGroupName', 'LifecycleHookName', 'RequestId'])(
-    'is not logged by way of its %s',
+    'is not logged when somebody put it into its own %s',
     async (field) => {
       const whole = JSON.stringify(messageOf(event('terminating')));
       const { log, error } = await (await coldStart())(eventWith('terminating', { [field]: whole }));
@@ -242,14 +244,14 @@ describe('a message from another account', () => {
     }
   });
 
-  it('is told by the account in which the function runs', async () => {
+  it('is one from any account but that in which the function runs', async () => {
     const arn = 'arn:aws-us-gov:lambda:us-gov-west-1:210987654321:function:remove-from-lb:live';
     const invoke = await coldStart();
     expect(await invoke(event('foreign-account'), { arn })).toMatchObject({ error: undefined });
     expect(await invoke(event('terminating'), { arn })).toMatchObject({ error: { name: 'ForeignAccountError' } });
   });
 
-  it('cannot be told without knowing the own account', async () => {
+  it('cannot be recognised when the own account is unknown, so nothing is done', async () => {
     const { error } = await (await coldStart())(event('terminating'), { arn: 'remove-from-lb' });
     expect(sent()).toEqual([]);
     expect(error).toMatchObject({

@@ -101,15 +101,20 @@ describe('a transient error', () => {
   });
 });
 
-it('a call that is cut off at the deadline keeps its cause', async () => {
-  const cut = Object.assign(new Error('Request aborted'), { name: 'AbortError' });
-  ec2.send.callsFake(
-    (_command: unknown, options?: { abortSignal?: AbortSignal }) =>
-      new Promise<never>((_, reject) => options?.abortSignal?.addEventListener('abort', () => reject(cut))),
-  );
-  const { error } = await invoke('terminating', 1100);
-  expect(error).toMatchObject({ name: 'DeadlineError', cause: cut });
-});
+it.each(['terminating', 'launching-from-warm-pool'])(
+  'a call that hangs is cut off at the deadline, and the error keeps the cause: %s',
+  { timeout: 5000 },
+  async (name) => {
+    const cut = Object.assign(new Error('Request aborted'), { name: 'AbortError' });
+    ec2.reset();
+    ec2.send.callsFake(
+      (_command: unknown, options?: { abortSignal?: AbortSignal }) =>
+        new Promise<never>((_, reject) => options?.abortSignal?.addEventListener('abort', () => reject(cut))),
+    );
+    const { error } = await invoke(name, 1100);
+    expect(error).toMatchObject({ name: 'DeadlineError', cause: cut });
+  },
+);
 
 describe('a permanent error', () => {
   it.each(['UnauthorizedOperation', 'TagLimitExceeded', 'InvalidInstanceID.Malformed', 'InvalidID', 'AuthFailure'])(
@@ -146,7 +151,7 @@ describe('an instance that is gone', () => {
     },
   );
 
-  it('may be found out by a retry', async () => {
+  it('may turn out to be gone at a retry', async () => {
     ec2
       .on(CreateTagsCommand)
       .rejectsOnce(refusal('ConcurrentTagAccess'))

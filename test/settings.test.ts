@@ -2,7 +2,7 @@ import { CreateTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { HttpRequest } from '@smithy/core/protocols';
 import { mockClient } from 'aws-sdk-client-mock';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { event } from './event.ts';
+import { event, publishedAt } from './event.ts';
 import { coldStart } from './invoke.ts';
 
 const ec2 = mockClient(EC2Client);
@@ -39,12 +39,25 @@ describe('the settings', () => {
     [{ TAG_KEY: 'k'.repeat(129) }, /^TAG_KEY is "k{64}"… \(129 characters\); expected 1 to 128 characters$/],
     [{ TAG_VALUE: 'v'.repeat(257) }, /^TAG_VALUE is "v{64}"… \(257 characters\); expected 1 to 256 characters$/],
     [{ TAG_KEY: 'aws:drain' }, 'TAG_KEY is "aws:drain"; expected a key without the prefix aws:, which is reserved'],
+    ...['', '29', '172801', '300 s', ' 300', '3e2', '-300', '60.5'].map((text): [Record<string, string>, string] => [
+      { HEARTBEAT_TIMEOUT: text },
+      `HEARTBEAT_TIMEOUT is "${text}"; expected 30 to 172800 seconds, in digits`,
+    ]),
     [{ TAG_KEY: 'AWS:drain' }, 'TAG_KEY is "AWS:drain"; expected a key without the prefix aws:, which is reserved'],
-  ])('fail at start-up, naming the variable and the rule: %j', async (environment: Record<string, string>, message) => {
-    const start = coldStart(environment);
-    await expect(start).rejects.toThrow(message);
-    await expect(start).rejects.toMatchObject({ name: 'InvalidSettingError' });
-  });
+  ] as [Record<string, string>, string | RegExp][])(
+    'fail at start-up, naming the variable and the rule: %j',
+    async (environment, message) => {
+      const start = coldStart(environment);
+      await expect(start).rejects.toThrow(message);
+      await expect(start).rejects.toMatchObject({ name: 'InvalidSettingError' });
+    },
+  );
+});
+
+it.each(['30', '172800'])('HEARTBEAT_TIMEOUT may be %s seconds', async (seconds) => {
+  const timestamp = new Date(Date.now() - Number(seconds) * 1000 + 10_000).toISOString();
+  await (await coldStart({ HEARTBEAT_TIMEOUT: seconds }))(publishedAt(event('terminating'), timestamp));
+  expect(ec2.commandCalls(CreateTagsCommand)).toHaveLength(1);
 });
 
 it('each call gives up a socket that does not connect or answer within a few seconds', async () => {
@@ -100,7 +113,7 @@ describe('the region', () => {
     expect(euAgain).toBe(eu);
   });
 
-  it('must be told by a text', async () => {
+  it('is refused when the ARN is not a text', async () => {
     const { error } = await (await coldStart())(from(['arn:aws:sns:us-west-2:123456789012:remove-from-lb']));
     expect(ec2.calls()).toEqual([]);
     expect(error).toMatchObject({ name: 'InvalidArnError', message: expect.stringContaining('is an array of 1;') });
@@ -116,7 +129,7 @@ describe('the region', () => {
     'arn:aws:sns:evil.example.com/:123456789012:remove-from-lb',
     'arn:aws:sns:us-west-2.example.com:123456789012:remove-from-lb',
     'x arn:aws:sns:us-west-2:123456789012:remove-from-lb',
-  ])('must be told by the topic: %j', async (arn) => {
+  ])('is refused when the topic has none: %j', async (arn) => {
     const { log, error } = await (await coldStart())(from(arn));
     expect(ec2.calls()).toEqual([]);
     expect(error).toMatchObject({
