@@ -9,7 +9,7 @@ const ARN = /^arn:[a-z-]+:[a-z0-9-]+:(?<region>[a-z]+(?:-[a-z]+)+-\d+):(?<accoun
  * @throws InvalidFieldError named InvalidArnError.
  */
 export function readArn(field: string, arn: unknown): { readonly region: string; readonly accountId: string } {
-  const { region, accountId } = (typeof arn === 'string' && ARN.exec(arn)?.groups) || {};
-  if (region && accountId) return { region, accountId };
+  const { region = '', accountId = '' } = (typeof arn === 'string' && ARN.exec(arn)?.groups) || {};
+  if (region !== '') return { region, accountId };
   throw new InvalidFieldError('InvalidArnError', field, arn, 'arn:partition:service:region:account:…');
 }

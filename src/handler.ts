@@ -50,6 +50,8 @@ async function handleRecord(record: SNSEventRecord | null, context: Context): Pr
   }
 }
 
+const CHANGES = { 'set-tag': setRemovalTag, 'clear-tag': clearRemovalTag } as const;
+
 async function changeTag(message: TagChange, region: string, expiry: number, context: Context): Promise<Result> {
   const { accountId } = readArn('context.invokedFunctionArn', context.invokedFunctionArn);
   if (message.accountId !== accountId) {
@@ -57,8 +59,7 @@ async function changeTag(message: TagChange, region: string, expiry: number, con
     throw new InvalidFieldError('ForeignAccountError', 'AccountId', message.accountId, expected);
   }
   const until = Math.min(expiry, Date.now() + context.getRemainingTimeInMillis() - RESERVED_MS);
-  const change = message.asks === 'set-tag' ? setRemovalTag : clearRemovalTag;
-  const outcome = await change(ec2In(region), tag, message.instanceId, until);
+  const outcome = await CHANGES[message.asks](ec2In(region), tag, message.instanceId, until);
   const delayMs = Date.now() - message.sentAt;
   return outcome === 'gone' || Number.isNaN(delayMs) ? { outcome } : { outcome, delayMs };
 }

@@ -52,5 +52,5 @@ function isTransient(error: unknown): boolean {
 }
 
 function isSdkError(error: unknown): error is Parameters<typeof isTransientError>[0] {
-  return error instanceof Error && (error.cause === undefined || error.cause instanceof Error);
+  return error instanceof Error;
 }

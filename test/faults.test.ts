@@ -78,7 +78,7 @@ describe('over a real socket', () => {
     const { error } = await invoke('terminating', 2000);
     expect(error).toEqual({
       errorType: 'DeadlineError',
-      errorMessage: "EC2 did not answer before the function's deadline",
+      errorMessage: 'EC2 did not answer in the time that was left',
     });
   });
 

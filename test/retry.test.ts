@@ -112,7 +112,11 @@ it.each(['terminating', 'launching-from-warm-pool'])(
         new Promise<never>((_, reject) => options?.abortSignal?.addEventListener('abort', () => reject(cut))),
     );
     const { error } = await invoke(name, 1100);
-    expect(error).toMatchObject({ name: 'DeadlineError', cause: cut });
+    expect(error).toMatchObject({
+      name: 'DeadlineError',
+      message: 'EC2 did not answer in the time that was left',
+      cause: cut,
+    });
   },
 );
 
@@ -129,6 +133,12 @@ describe('a permanent error', () => {
       expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: `${name}: ${name}!` } }]);
     },
   );
+
+  it.each([undefined, 'text'])('may be no error at all: %j', async (thrown) => {
+    ec2.send.callsFake(() => Promise.reject(thrown));
+    const { log } = await invoke('terminating');
+    expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: String(thrown) } }]);
+  });
 
   it('after a transient one ends the retries', async () => {
     ec2.on(CreateTagsCommand).rejectsOnce(refusal('Unavailable', 503)).rejects(refusal('UnauthorizedOperation', 403));
