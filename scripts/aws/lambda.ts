@@ -1,11 +1,11 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unzipSync } from 'fflate';
 import type { End, LogEntry, Reply, Request } from './lambda-process.ts';
+import { makeTemporaryFolder, type TemporaryFolder } from './temporary-folder.ts';
 
 /** How one invocation ended. */
 export interface Invocation {
@@ -68,7 +68,7 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
   const folder = await unzip(zip);
   const child = fork(fileURLToPath(new URL('lambda-process.ts', import.meta.url)), [], {
     execArgv: LAMBDA_FLAGS,
-    env: { ...lambdaEnvironment(region), LAMBDA_TASK_ROOT: folder, ...environment },
+    env: { ...lambdaEnvironment(region), LAMBDA_TASK_ROOT: folder.path, ...environment },
   });
   let log: LogEntry[] = [];
   let end = Promise.withResolvers<End>();
@@ -84,9 +84,7 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
     end.promise.catch(() => {});
     child.kill('SIGKILL');
     await exited;
-    // Nobody but root may delete from a read-only folder.
-    await chmod(folder, 0o755);
-    await rm(folder, { recursive: true, force: true });
+    await folder.remove();
   }
 
   async function invoke(event: unknown): Promise<Invocation> {
@@ -114,11 +112,10 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
   return { invoke, stop };
 }
 
-async function unzip(zip: Uint8Array): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'remove-from-lb-'));
-  for (const [name, content] of Object.entries(unzipSync(zip))) {
-    await writeFile(join(folder, name), content, { mode: 0o444 });
-  }
-  await chmod(folder, 0o555);
+async function unzip(zip: Uint8Array): Promise<TemporaryFolder> {
+  const files = Object.entries(unzipSync(zip));
+  const folder = makeTemporaryFolder('remove-from-lb-');
+  for (const [name, content] of files) await writeFile(join(folder.path, name), content, { mode: 0o444 });
+  await chmod(folder.path, 0o555);
   return folder;
 }
