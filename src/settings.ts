@@ -8,7 +8,11 @@ export interface Settings {
   readonly maxAgeMs: number;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** The environment variables that are read. */
+export const SETTING_NAMES = ['TAG_KEY', 'TAG_VALUE', 'HEARTBEAT_TIMEOUT'] as const;
+
+type SettingName = (typeof SETTING_NAMES)[number];
+type Environment = Readonly<Partial<Record<SettingName, string | undefined>>>;
 
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions
 const MAX_KEY_CHARACTERS = 128;
@@ -38,7 +42,7 @@ export function readSettings(environment: Environment): Settings {
   return { tag: { key, value }, maxAgeMs: readMaxAge(environment.HEARTBEAT_TIMEOUT) };
 }
 
-function readText(environment: Environment, variable: string, defaultText: string, maxCharacters: number): string {
+function readText(environment: Environment, variable: SettingName, defaultText: string, maxCharacters: number): string {
   const text = environment[variable] ?? defaultText;
   // EC2 counts Unicode characters, not UTF-16 units.
   const characters = [...text].length;
