@@ -13,6 +13,7 @@ interface Step {
 interface Job {
   readonly needs?: string;
   readonly strategy?: unknown;
+  readonly outputs?: unknown;
   readonly permissions?: Readonly<Record<string, string>>;
   readonly 'timeout-minutes'?: number;
   readonly steps: readonly Step[];
@@ -85,6 +86,16 @@ describe('the workflow of a release', () => {
       },
     });
     expect(scriptOf('gate')[0]).toBe('bash .ci/run');
+    // Each run of the matrix gives the one output that is named after it.
+    expect(release.jobs.gate?.outputs).toEqual({
+      x64: expression('steps.bundle.outputs.x64'),
+      arm64: expression('steps.bundle.outputs.arm64'),
+    });
+    expect(stepsOf('gate').find(({ id }) => id === 'bundle')).toEqual({
+      id: 'bundle',
+      env: { ARCHITECTURE: expression('matrix.architecture') },
+      run: 'echo "$ARCHITECTURE=$(sha256sum dist/function.zip | cut -d \' \' -f 1)" >> "$GITHUB_OUTPUT"',
+    });
     expect(release.jobs.assets?.needs).toBe('gate');
     expect(release.jobs.publish?.needs).toBe('assets');
     expect(stepsOf('assets').find(({ run }) => run?.startsWith('npm run release'))).toEqual({

@@ -22,6 +22,8 @@ async function run(then: string, atEnd = '') {
   const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', COMMAND + then, atEnd], {
     env: { ...process.env, TMPDIR: parent.path },
     stdio: ['ignore', 'pipe', 'inherit'],
+    // With a process group of its own, which gets a signal as a terminal's does from Ctrl-C.
+    detached: true,
   });
   await once(child.stdout, 'data');
   return { parent, child };
@@ -39,7 +41,7 @@ describe('a temporary folder', () => {
     'goes with the command that made it, ended by %s',
     async (signal) => {
       const { parent, child } = await run('setInterval(() => {}, 1000);');
-      child.kill(signal);
+      process.kill(-(child.pid ?? 0), signal);
       expect(await emptied(parent.path)).toBe(true);
       await parent.remove();
     },
