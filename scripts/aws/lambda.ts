@@ -31,6 +31,8 @@ export interface LambdaOptions {
   readonly timeoutMs?: number;
   readonly region?: string;
   readonly accountId?: string;
+  /** Where the function is unzipped, in a folder of its own; by default the system's folder for temporary files. */
+  readonly folder?: string;
 }
 
 /**
@@ -65,7 +67,7 @@ export const LAMBDA_FLAGS = ['--no-experimental-require-module', '--no-experimen
 export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}): Promise<LambdaProcess> {
   const { environment = {}, timeoutMs = 15_000, region = 'us-west-2', accountId = '123456789012' } = options;
   const invokedFunctionArn = `arn:aws:lambda:${region}:${accountId}:function:remove-from-lb`;
-  const folder = await unzip(zip);
+  const folder = await unzip(zip, options.folder ?? tmpdir());
   const child = fork(fileURLToPath(new URL('lambda-process.ts', import.meta.url)), [], {
     execArgv: LAMBDA_FLAGS,
     env: { ...lambdaEnvironment(region), LAMBDA_TASK_ROOT: folder, ...environment },
@@ -114,8 +116,8 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
   return { invoke, stop };
 }
 
-async function unzip(zip: Uint8Array): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'remove-from-lb-'));
+async function unzip(zip: Uint8Array, parent: string): Promise<string> {
+  const folder = await mkdtemp(join(parent, 'remove-from-lb-'));
   for (const [name, content] of Object.entries(unzipSync(zip))) {
     await writeFile(join(folder, name), content, { mode: 0o444 });
   }

@@ -28,8 +28,8 @@ export function panelOf(outcome: ScenarioOutcome): Panel {
   const rowOf = (instanceId: string) => instanceIds.indexOf(instanceId);
   const times = (keep: (server: string | undefined) => boolean) =>
     results.filter(({ server }) => keep(server)).map(({ at }) => at);
-  const moments = scaleIns.flatMap(({ instanceId, hookAt, taggedAt, reloadedAt, killedAt }) =>
-    Object.entries({ hook: hookAt, tag: taggedAt, reload: reloadedAt, kill: killedAt }).flatMap(([what, at]) =>
+  const moments = scaleIns.flatMap(({ instanceId, hookAt, taggedAt, outAt, killedAt }) =>
+    Object.entries({ hook: hookAt, tag: taggedAt, reload: outAt, kill: killedAt }).flatMap(([what, at]) =>
       at === undefined ? [] : [{ panel, row: rowOf(instanceId), at: at / 1000, what: what as Moment }],
     ),
   );

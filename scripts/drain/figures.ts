@@ -1,4 +1,4 @@
-import { CAUSES, type Cause } from './result.ts';
+import { CAUSES, type Cause } from './load.ts';
 import type { ScenarioName, ScenarioOutcome } from './scenario.ts';
 
 /** What a scenario came to; times in milliseconds. The form that `--json` prints. */
@@ -13,7 +13,7 @@ export interface Figures {
   readonly p99Ms: number | null;
   readonly scaleIns: number;
   readonly hookToTagMs: Spread | null;
-  readonly tagToReloadMs: Spread | null;
+  readonly tagToOutMs: Spread | null;
   /** Requests that the instance from the warm pool answered after its return. */
   readonly answeredAfterReturn: number;
 }
@@ -39,7 +39,7 @@ export function figuresOf({ name, results, scaleIns, returned }: ScenarioOutcome
     p99Ms: percentile(latencies, 99),
     scaleIns: scaleIns.length,
     hookToTagMs: spread(scaleIns.map(({ hookAt, taggedAt }) => between(hookAt, taggedAt))),
-    tagToReloadMs: spread(scaleIns.map(({ taggedAt, reloadedAt }) => between(taggedAt, reloadedAt))),
+    tagToOutMs: spread(scaleIns.map(({ taggedAt, outAt }) => between(taggedAt, outAt))),
     answeredAfterReturn: results.filter(({ server, at }) => server === returned.instanceId && at > returned.at).length,
   };
 }

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import type { Figures } from './figures.ts';
-import { CAUSES, type Cause } from './result.ts';
+import { CAUSES, type Cause } from './load.ts';
 import { SCENARIOS } from './scenario.ts';
 
 /** The figures of the scenarios side by side, as lines of text. */
@@ -20,8 +20,8 @@ export function tableOf(figures: readonly Figures[]): string {
     ['scale-ins', ({ scaleIns }) => count(scaleIns)],
     ['hook to tag, median', ({ hookToTagMs }) => milliseconds(hookToTagMs?.median)],
     ['hook to tag, longest', ({ hookToTagMs }) => milliseconds(hookToTagMs?.longest)],
-    ['tag to reload, median', ({ tagToReloadMs }) => milliseconds(tagToReloadMs?.median)],
-    ['tag to reload, longest', ({ tagToReloadMs }) => milliseconds(tagToReloadMs?.longest)],
+    ['tag to out of HAProxy, median', ({ tagToOutMs }) => milliseconds(tagToOutMs?.median)],
+    ['tag to out of HAProxy, longest', ({ tagToOutMs }) => milliseconds(tagToOutMs?.longest)],
     ['answered by the returned instance', ({ answeredAfterReturn }) => count(answeredAfterReturn)],
   ];
   return rows

@@ -10,11 +10,12 @@ export interface WorkingFolder {
   remove(): Promise<void>;
 }
 
-// Reads until this process is gone, however it went, then ends what would outlive it: HAProxy, by its process id, and
-// the folder, in which there may be read-only ones.
+// Reads until this process is gone, however it went, then ends what would outlive it: HAProxy and consumers, by their process
+// ids, and the folder, in which there may be read-only ones.
 const SENTINEL = `
   cat
-  if [ -f "$1/haproxy.pid" ]; then kill "$(cat "$1/haproxy.pid")"; fi
+  for file in "$1"/*/haproxy.pid; do [ ! -f "$file" ] || kill "$(cat "$file")"; done
+  for file in "$1"/*/*.group; do [ ! -f "$file" ] || kill -s KILL -- "-$(cat "$file")"; done
   if [ -d "$1" ]; then chmod -R u+w "$1" && rm -rf "$1"; fi
 `;
 
