@@ -5,11 +5,10 @@ import { bundle } from './bundle.ts';
 import { chartOf } from './drain/chart.ts';
 import type { Consumer } from './drain/consumer.ts';
 import { own } from './drain/consumers/own.ts';
-import { type Figures, figuresOf } from './drain/figures.ts';
+import { type Figures, figuresOf, tableOf } from './drain/figures.ts';
 import { haproxyVersion } from './drain/haproxy.ts';
 import { fullPlan, heartbeatArithmetic, shortPlan } from './drain/plan.ts';
 import { runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from './drain/scenario.ts';
-import { tableOf } from './drain/table.ts';
 import { problemsOf } from './drain/verdict.ts';
 import { makeWorkingFolder } from './drain/working-folder.ts';
 

@@ -1,8 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Ec2Endpoint, Instance } from '../aws/ec2-endpoint.ts';
-import { freePort } from './free-port.ts';
 import type { Server } from './haproxy.ts';
 
 /** The Auto Scaling group behind the load balancer. */
@@ -84,4 +84,24 @@ export async function startFleet(ec2: Ec2Endpoint, size: number): Promise<Fleet>
     throw error;
   }
   return fleet;
+}
+
+// Below what systems give to outgoing connections: a port that a killed server leaves stays free for its return.
+const LOWEST = 12_000;
+const HIGHEST = 32_000;
+
+/** A TCP port on 127.0.0.1 that nobody listens on. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = LOWEST + Math.floor(Math.random() * (HIGHEST - LOWEST));
+    const server = createServer();
+    try {
+      await once(server.listen(port, '127.0.0.1'), 'listening');
+      return port;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    } finally {
+      server.close();
+    }
+  }
 }

@@ -117,16 +117,9 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
     return { instanceId, at: now(), tagLeft };
   }
 
-  /** Notes when the last HAProxy has let go of an instance; one that takes it back has not let go. */
   async function watch(): Promise<void> {
     for (; !untilEnd.aborted; await sleep(WATCH_EVERY_MS)) {
-      const inPlace = await Promise.all(haproxies.map((haproxy) => haproxy.serversInPlace()));
-      for (const leaving of scaleIns) {
-        const settled = leaving.killedAt !== undefined && leaving.outAt !== undefined;
-        if (settled || inPlace.includes(undefined)) continue;
-        if (inPlace.some((servers) => servers?.has(leaving.instanceId))) delete leaving.outAt;
-        else leaving.outAt ??= now();
-      }
+      noteWhatIsOut(scaleIns, await Promise.all(haproxies.map((haproxy) => haproxy.serversInPlace())), now());
     }
   }
 
@@ -141,6 +134,24 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
   function say(line: string): void {
     const { sent, lost } = load.counts;
     options.onProgress(`${(now() / 1000).toFixed(1).padStart(5)} s  ${line}  (${lost} of ${sent} lost so far)`);
+  }
+}
+
+/**
+ * Notes which instances every HAProxy has let go of; one that takes an instance back before its end has not let go.
+ * @param inPlace the servers of each HAProxy; undefined where it did not answer.
+ */
+export function noteWhatIsOut(
+  scaleIns: readonly ScaleIn[],
+  inPlace: readonly (ReadonlySet<string> | undefined)[],
+  now: number,
+): void {
+  if (inPlace.includes(undefined)) return;
+  for (const leaving of scaleIns) {
+    // After its end it may come back from the warm pool.
+    if (leaving.killedAt !== undefined && leaving.outAt !== undefined) continue;
+    if (inPlace.some((servers) => servers?.has(leaving.instanceId))) delete leaving.outAt;
+    else leaving.outAt ??= now;
   }
 }
 
