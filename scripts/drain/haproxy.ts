@@ -74,7 +74,10 @@ export async function startHaproxy(options: HaproxyOptions, servers: readonly Se
   const statsSocket = join(folder, 'stats.sock');
   const staticConfiguration = configuration({ port, careful, statsSocket });
   await writeFile(configFile, staticConfiguration + serverLines(servers));
-  const master = spawn('haproxy', ['-W', '-p', pidFile, '-f', configFile], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const masterSocket = join(folder, 'master.sock');
+  const master = spawn('haproxy', ['-W', '-S', masterSocket, '-p', pidFile, '-f', configFile], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let messages = '';
   master.stderr.setEncoding('utf8').on('data', (chunk: string) => {
     messages += chunk;
@@ -101,7 +104,8 @@ export async function startHaproxy(options: HaproxyOptions, servers: readonly Se
     },
   };
   for (const deadline = Date.now() + START_TIMEOUT_MS; Date.now() < deadline; await sleep(POLL_MS)) {
-    if (await haproxy.serversInPlace()) return haproxy;
+    // The master loses a signal for a reload that comes before it listens itself.
+    if ((await haproxy.serversInPlace()) && (await ask(masterSocket, 'show proc'))) return haproxy;
     if (master.exitCode !== null || master.signalCode !== null) break;
   }
   master.kill('SIGKILL');
