@@ -1,11 +1,13 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, styleText } from 'node:util';
+import { unzipSync } from 'fflate';
 import { bundle } from './bundle.ts';
 import { chartOf } from './drain/chart.ts';
 import type { Consumer } from './drain/consumer.ts';
 import { own } from './drain/consumers/own.ts';
-import { type Figures, figuresOf, tableOf } from './drain/figures.ts';
+import { figuresOf, type Report, tableOf } from './drain/figures.ts';
 import { haproxyVersion } from './drain/haproxy.ts';
 import { fullPlan, heartbeatArithmetic, shortPlan } from './drain/plan.ts';
 import { runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from './drain/scenario.ts';
@@ -16,23 +18,14 @@ const CONSUMERS: readonly Consumer[] = [own];
 const MOST_HAPROXIES = 4;
 
 const USAGE = `npm run drain -- [options]
-  --short              three scale-ins in 12 s a scenario, in place of ten in 55 s
+  --short              three scale-ins a scenario in place of ten, in a quarter of the time
   --consumer NAME      what reads the tag: ${CONSUMERS.map(({ name }) => name).join(', ')}; ${own.name} by default
   --haproxies N        so many HAProxies share the load, each with its consumer; 1 by default
   --scenario NAME      only this one, and others so named: ${Object.keys(SCENARIOS).join(', ')}
-  --heartbeat SECONDS  the waiting time of the lifecycle hook
+  --heartbeat SECONDS  the waiting time of the lifecycle hook, in place of the one that the consumer asks for
   --zip FILE           a function other than the one in src
   --chart FILE         where the chart goes; dist/drain.svg by default
   --json               prints the figures as JSON, and nothing else, on standard output`;
-
-/** What `--json` prints. */
-export interface Report {
-  readonly consumer: string;
-  readonly consumerVersion: string;
-  readonly haproxy: string;
-  readonly haproxies: number;
-  readonly scenarios: readonly Figures[];
-}
 
 interface Settings {
   readonly short: boolean;
@@ -45,6 +38,7 @@ interface Settings {
   readonly chart: string;
 }
 
+const SIGNAL_MS = 100;
 const interruption = new AbortController();
 for (const [signal, number] of [
   ['SIGINT', 2],
@@ -62,6 +56,8 @@ try {
   if (settings) await main(settings, interruption.signal);
   else console.log(USAGE);
 } catch (error) {
+  // Ctrl-C reaches the programs that this one started as well, and their end may be seen before the signal is.
+  await sleep(SIGNAL_MS);
   if (interruption.signal.aborted) {
     console.error('interrupted; everything that was started has been ended');
   } else {
@@ -72,16 +68,17 @@ try {
 
 async function main(settings: Settings, signal: AbortSignal) {
   const { short, json, consumer, haproxies, scenarios, heartbeatMs, zip: zipFile, chart } = settings;
+  const given = zipFile === undefined ? undefined : await readZip(zipFile);
   const plan = (short ? shortPlan : fullPlan)(consumer, { haproxies, heartbeatMs });
   const haproxy = await haproxyVersion();
   const consumerVersion = await consumer.requirement();
-  const zip = zipFile === undefined ? (await bundle()).zip : await readFile(zipFile);
   say(
-    `HAProxy ${haproxy}, ${haproxies === 1 ? 'one' : `${haproxies} of them`}; consumer ${consumer.name} (${consumerVersion})\n` +
-      `in each scenario ${plan.requestsPerSecond} requests a second for ${plan.loadMs / 1000} s, ` +
+    `HAProxy ${haproxy}${haproxies > 1 ? `, ${haproxies} of them` : ''}; consumer: ${consumer.name}, ${consumerVersion}\n` +
+      `in each scenario ${plan.requestsPerSecond} requests a second for ${(plan.loadMs / 1000).toFixed(1)} s, ` +
       `${plan.scaleInsAt.length} of ${plan.servers} servers leave, one comes back\n` +
       `heartbeat timeout ${plan.heartbeatMs / 1000} s; it has to be at least ${heartbeatArithmetic(consumer).sentence}`,
   );
+  const zip = given ?? (await bundle()).zip;
 
   const outcomes: ScenarioOutcome[] = [];
   const folder = await makeWorkingFolder();
@@ -98,16 +95,8 @@ async function main(settings: Settings, signal: AbortSignal) {
   await mkdir(dirname(chart), { recursive: true });
   await writeFile(chart, chartOf(plan, outcomes));
   say(`\n${tableOf(figures)}\n\nchart: ${chart}`);
-  if (json)
-    console.log(
-      JSON.stringify({
-        consumer: consumer.name,
-        consumerVersion,
-        haproxy,
-        haproxies,
-        scenarios: figures,
-      } satisfies Report),
-    );
+  const report: Report = { consumer: consumer.name, consumerVersion, haproxy, haproxies, scenarios: figures };
+  if (json) console.log(JSON.stringify(report));
   const problems = problemsOf({ plan, consumer }, outcomes);
   for (const problem of problems) console.error(styleText('red', `not proved: ${problem}`));
   if (problems.length > 0) process.exitCode = 1;
@@ -115,6 +104,17 @@ async function main(settings: Settings, signal: AbortSignal) {
   function say(line: string): void {
     (json ? console.error : console.log)(line);
   }
+}
+
+/** @throws Error that names the file when it cannot be read, or holds no function. */
+async function readZip(file: string): Promise<Uint8Array> {
+  const zip = await readFile(file);
+  try {
+    if (Object.keys(unzipSync(zip)).some((name) => /^index\.[cm]?js$/.test(name))) return zip;
+  } catch {
+    // No zip at all.
+  }
+  throw new Error(`--zip is ${JSON.stringify(file)}; expected a zip file with the function in index.js`);
 }
 
 /**

@@ -108,7 +108,7 @@ function panel(plan: Plan, outcome: ScenarioOutcome, scale: { x: (ms: number) =>
   );
   const lost = lostBins(outcome).map(({ from, to, rate }) => {
     const tall = round(Math.max(LEAST_BAR, (LOST * rate) / tallest));
-    return `<rect x="${x(from)}" y="${round(floor - tall)}" width="${round(x(to) - x(from))}" height="${tall}"/>`;
+    return `<rect x="${x(from)}" y="${round(floor - tall)}" width="${round(x(Math.min(to, plan.loadMs)) - x(from))}" height="${tall}"/>`;
   });
   const moments = scaleIns.map((scaleIn) => momentsOf(scaleIn, x, rowOf(scaleIn.instanceId)));
   return [

@@ -2,7 +2,16 @@ import { styleText } from 'node:util';
 import { CAUSES, type Cause } from './load.ts';
 import { SCENARIOS, type ScenarioName, type ScenarioOutcome } from './scenario.ts';
 
-/** What a scenario came to; times in milliseconds. The form that `--json` prints. */
+/** What `--json` prints. */
+export interface Report {
+  readonly consumer: string;
+  readonly consumerVersion: string;
+  readonly haproxy: string;
+  readonly haproxies: number;
+  readonly scenarios: readonly Figures[];
+}
+
+/** What a scenario came to; times in milliseconds. */
 export interface Figures {
   readonly name: ScenarioName;
   readonly sent: number;
