@@ -64,6 +64,7 @@ describe('the load generator', () => {
     unavailable: ofKind({ method: 'POST' }, 20),
     notFound: ofKind({ method: 'GET' }, 60),
     hangs: ofKind({ method: 'GET' }, 70),
+    garbage: ofKind({ method: 'GET', keptAlive: true }, 80),
   };
 
   /** The number of a request of this kind, well into the load, when connections are there to be used again. */
@@ -105,6 +106,9 @@ describe('the load generator', () => {
         return;
       case faults.hangs:
         return;
+      case faults.garbage:
+        request.socket.end('no answer at all\r\n\r\n');
+        return;
       default:
         response.end(`${number} ${body} ${SERVER}`);
     }
@@ -139,6 +143,10 @@ describe('the load generator', () => {
     expect(single).toHaveLength(planned.filter(({ keptAlive }) => !keptAlive).length);
   });
 
+  test('reports how late it sent each request, as a part of how long it took', () => {
+    expect(results.every(({ lateMs, ms }) => lateMs >= 0 && ms > lateMs)).toBe(true);
+  });
+
   test('reports each request in its place, with who answered it or how it was lost', () => {
     expect(results.map(({ at }) => at)).toEqual(planned.map(({ at }) => at));
     const lost = Object.fromEntries(
@@ -155,6 +163,7 @@ describe('the load generator', () => {
       unavailable: ['503', 'status 503'],
       notFound: ['other', 'status 404'],
       hangs: ['timeout', undefined],
+      garbage: ['other', expect.stringMatching(/^HPE_/)],
     });
     const others = results.filter((_, number) => !Object.values(faults).includes(number));
     expect(new Set(others.map(({ server, cause }) => server ?? cause))).toEqual(new Set([SERVER]));

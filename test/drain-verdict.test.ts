@@ -37,6 +37,15 @@ describe('the verdict on a run', () => {
     ]);
   });
 
+  test('says that the machine was too busy, where something else is wrong and requests were sent late', () => {
+    const late = { at: 5000, lateMs: 1234, ms: 1500, server: OTHER };
+    expect(problemsOf(terms, [given('function', { results: [late], lost: 1 })])).toEqual([
+      expect.stringContaining('1 of 13 requests lost'),
+      'with the function: this machine was too busy: requests were sent up to 1.2 s late',
+    ]);
+    expect(problemsOf(terms, [given('function', { results: [late] })])).toEqual([]);
+  });
+
   test('names unusual causes once each, and no more of them than one reads', () => {
     const results = Array.from({ length: 2000 }, (_, n) => failed({ cause: 'other', detail: `cause ${n % 1000}` }));
     expect(problemsOf(terms, [given('function', { results })])).toEqual([
@@ -140,7 +149,7 @@ describe('the heartbeat timeout', () => {
 
 describe('the figures of a scenario', () => {
   test('hold the latencies at the nearest rank', () => {
-    const results = Array.from({ length: 189 }, (_, n) => ({ at: n, ms: n + 1, server: OTHER }));
+    const results = Array.from({ length: 189 }, (_, n) => ({ at: n, lateMs: 0, ms: n + 1, server: OTHER }));
     // With the eleven of 200 ms that are given to every scenario.
     expect(figuresOf(given('function', { results }))).toMatchObject({ sent: 200, p50Ms: 100, p99Ms: 200 });
     expect(figuresOf(given('function', { results: [...results, ...results] }))).toMatchObject({
@@ -160,7 +169,7 @@ describe('the figures of a scenario', () => {
   });
 
   test('count an answer of the returned instance only after its return', () => {
-    const before = [100, 7999, 8000].map((at) => ({ at, ms: 1, server: ID }));
+    const before = [100, 7999, 8000].map((at) => ({ at, lateMs: 0, ms: 1, server: ID }));
     expect(figuresOf(given('nothing', { results: before, servesAgain: false })).answeredAfterReturn).toBe(0);
     expect(figuresOf(given('nothing', { results: before })).answeredAfterReturn).toBe(1);
   });
@@ -225,8 +234,8 @@ interface Given {
 
 function given(name: ScenarioName, options: Given = {}): ScenarioOutcome {
   const { lost = 0, results = [], tagLeft = false, servesAgain = true, scaleIn = ON_TIME } = options;
-  const answered = Array.from({ length: 10 }, (_, n) => ({ at: n * 1000, ms: 200, server: OTHER }));
-  const afterReturn = { at: 9000, ms: 200, server: servesAgain ? ID : OTHER };
+  const answered = Array.from({ length: 10 }, (_, n) => ({ at: n * 1000, lateMs: 0, ms: 200, server: OTHER }));
+  const afterReturn = { at: 9000, lateMs: 0, ms: 200, server: servesAgain ? ID : OTHER };
   const losses = Array.from({ length: lost }, () => failed({ cause: '502' }));
   return {
     name,
@@ -240,5 +249,5 @@ function given(name: ScenarioName, options: Given = {}): ScenarioOutcome {
 }
 
 function failed(how: Pick<Result, 'cause' | 'detail'>): Result {
-  return { at: 5000, ms: 1, ...how };
+  return { at: 5000, lateMs: 0, ms: 1, ...how };
 }

@@ -21,6 +21,8 @@ export interface Figures {
   /** Of the answered requests, from when each was due. */
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
+  /** How late the load generator sent the latest request. */
+  readonly latestMs: number;
   readonly scaleIns: number;
   readonly hookToTagMs: Spread | null;
   readonly tagToOutMs: Spread | null;
@@ -47,6 +49,7 @@ export function figuresOf({ name, results, scaleIns, returned }: ScenarioOutcome
     lostByCause,
     p50Ms: percentile(latencies, 50),
     p99Ms: percentile(latencies, 99),
+    latestMs: Math.round(results.reduce((latest, { lateMs }) => Math.max(latest, lateMs), 0)),
     scaleIns: scaleIns.length,
     hookToTagMs: spread(scaleIns.map(({ hookAt, taggedAt }) => between(hookAt, taggedAt))),
     tagToOutMs: spread(scaleIns.map(({ taggedAt, outAt }) => between(taggedAt, outAt))),

@@ -81,7 +81,10 @@ async function run({ plan, ports }: LoadOrder): Promise<void> {
   process.send?.({ results } satisfies Report, () => process.disconnect());
 
   async function outcome(planned: PlannedRequest): Promise<Result> {
-    const ended = () => ({ at: planned.at, ms: performance.now() - started - planned.at });
+    const afterDue = () => performance.now() - started - planned.at;
+    // A timer may be a moment early.
+    const lateMs = Math.max(0, afterDue());
+    const ended = () => ({ at: planned.at, lateMs, ms: afterDue() });
     try {
       const server = await send(planned, ports[planned.number % ports.length] ?? 0);
       return { ...ended(), server };

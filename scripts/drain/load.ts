@@ -40,6 +40,8 @@ export type Cause = (typeof CAUSES)[number];
 export interface Result {
   /** Milliseconds since the load began: when it was due. */
   readonly at: number;
+  /** Milliseconds from when it was due until it was sent: much, where the machine is too busy. */
+  readonly lateMs: number;
   /** Milliseconds from when it was due to its end. */
   readonly ms: number;
   /** Who answered it; or else how it was lost. */

@@ -13,8 +13,21 @@ export interface Terms {
 export function problemsOf(terms: Terms, outcomes: readonly ScenarioOutcome[]): string[] {
   return outcomes.flatMap((outcome) => {
     const problems = outcome.name === 'function' ? functionProblems(terms, outcome) : comparisonProblems(outcome);
-    return [...problems, ...commonProblems(outcome)].map((problem) => `${SCENARIOS[outcome.name]}: ${problem}`);
+    const all = [...problems, ...commonProblems(outcome)];
+    return [...all, ...(all.length > 0 ? excuse(outcome) : [])].map(
+      (problem) => `${SCENARIOS[outcome.name]}: ${problem}`,
+    );
   });
+}
+
+const TOO_LATE_MS = 1000;
+
+/** That the machine could not even send the load in time may explain the rest. */
+function excuse(outcome: ScenarioOutcome): string[] {
+  const { latestMs } = figuresOf(outcome);
+  return latestMs > TOO_LATE_MS
+    ? [`this machine was too busy: requests were sent up to ${(latestMs / 1000).toFixed(1)} s late`]
+    : [];
 }
 
 function functionProblems(terms: Terms, outcome: ScenarioOutcome): string[] {
