@@ -143,8 +143,9 @@ describe('the load generator', () => {
     expect(single).toHaveLength(planned.filter(({ keptAlive }) => !keptAlive).length);
   });
 
-  test('reports how late it sent each request, as a part of how long it took', () => {
-    expect(results.every(({ lateMs, ms }) => lateMs >= 0 && ms > lateMs)).toBe(true);
+  test('reports how late it sent each request', () => {
+    expect(results.every(({ lateMs }) => lateMs >= 0)).toBe(true);
+    expect(results.some(({ lateMs }) => lateMs > 0)).toBe(true);
   });
 
   test('reports each request in its place, with who answered it or how it was lost', () => {
