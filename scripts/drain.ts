@@ -1,20 +1,28 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, styleText } from 'node:util';
+import { unzipSync } from 'fflate';
 import { bundle } from './bundle.ts';
 import { chartOf } from './drain/chart.ts';
-import { type Figures, figuresOf } from './drain/figures.ts';
+import type { Consumer } from './drain/consumer.ts';
+import { own } from './drain/consumers/own.ts';
+import { figuresOf, type Report, tableOf } from './drain/figures.ts';
 import { haproxyVersion } from './drain/haproxy.ts';
-import { fullPlan, shortPlan } from './drain/plan.ts';
+import { fullPlan, heartbeatArithmetic, shortPlan } from './drain/plan.ts';
 import { runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from './drain/scenario.ts';
-import { tableOf } from './drain/table.ts';
 import { problemsOf } from './drain/verdict.ts';
 import { makeWorkingFolder } from './drain/working-folder.ts';
 
+const CONSUMERS: readonly Consumer[] = [own];
+const MOST_HAPROXIES = 4;
+
 const USAGE = `npm run drain -- [options]
-  --short              three scale-ins in 12 s a scenario, in place of ten in 55 s
+  --short              three scale-ins a scenario in place of ten, in a quarter of the time
+  --consumer NAME      what reads the tag: ${CONSUMERS.map(({ name }) => name).join(', ')}; ${own.name} by default
+  --haproxies N        so many HAProxies share the load, each with its consumer; 1 by default
   --scenario NAME      only this one, and others so named: ${Object.keys(SCENARIOS).join(', ')}
-  --heartbeat SECONDS  the waiting time of the lifecycle hook
+  --heartbeat SECONDS  the waiting time of the lifecycle hook, in place of the one that the consumer asks for
   --zip FILE           a function other than the one in src
   --chart FILE         where the chart goes; dist/drain.svg by default
   --json               prints the figures as JSON, and nothing else, on standard output`;
@@ -22,12 +30,15 @@ const USAGE = `npm run drain -- [options]
 interface Settings {
   readonly short: boolean;
   readonly json: boolean;
+  readonly consumer: Consumer;
+  readonly haproxies: number;
   readonly scenarios: readonly ScenarioName[];
   readonly heartbeatMs: number | undefined;
   readonly zip: string | undefined;
   readonly chart: string;
 }
 
+const SIGNAL_MS = 100;
 const interruption = new AbortController();
 for (const [signal, number] of [
   ['SIGINT', 2],
@@ -45,6 +56,8 @@ try {
   if (settings) await main(settings, interruption.signal);
   else console.log(USAGE);
 } catch (error) {
+  // Ctrl-C reaches the programs that this one started as well, and their end may be seen before the signal is.
+  await sleep(SIGNAL_MS);
   if (interruption.signal.aborted) {
     console.error('interrupted; everything that was started has been ended');
   } else {
@@ -53,23 +66,26 @@ try {
   }
 }
 
-async function main({ short, json, scenarios, heartbeatMs, zip: zipFile, chart }: Settings, signal: AbortSignal) {
-  const plan = short ? shortPlan(heartbeatMs) : fullPlan(heartbeatMs);
-  const version = await haproxyVersion();
-  const zip = zipFile === undefined ? (await bundle()).zip : await readFile(zipFile);
+async function main(settings: Settings, signal: AbortSignal) {
+  const { short, json, consumer, haproxies, scenarios, heartbeatMs, zip: zipFile, chart } = settings;
+  const given = zipFile === undefined ? undefined : await readZip(zipFile);
+  const plan = (short ? shortPlan : fullPlan)(consumer, { haproxies, heartbeatMs });
+  const haproxy = await haproxyVersion();
+  const consumerVersion = await consumer.requirement();
   say(
-    `HAProxy ${version}; in each scenario ${plan.requestsPerSecond} requests a second for ${plan.loadMs / 1000} s, ` +
-      `${plan.scaleInsAt.length} of ${plan.servers} servers leave, one comes back`,
+    `HAProxy ${haproxy}${haproxies > 1 ? `, ${haproxies} of them` : ''}; consumer: ${consumer.name}, ${consumerVersion}\n` +
+      `in each scenario ${plan.requestsPerSecond} requests a second for ${(plan.loadMs / 1000).toFixed(1)} s, ` +
+      `${plan.scaleInsAt.length} of ${plan.servers} servers leave, one comes back\n` +
+      `heartbeat timeout ${plan.heartbeatMs / 1000} s; it has to be at least ${heartbeatArithmetic(consumer).sentence}`,
   );
+  const zip = given ?? (await bundle()).zip;
 
   const outcomes: ScenarioOutcome[] = [];
-  const folder = await makeWorkingFolder();
-  // The folder of the function's process goes there too.
-  process.env.TMPDIR = folder.path;
+  const folder = makeWorkingFolder();
   try {
     for (const name of scenarios) {
       say(`\n${styleText('bold', SCENARIOS[name])}`);
-      outcomes.push(await runScenario(name, { plan, zip, folder: folder.path, signal, onProgress: say }));
+      outcomes.push(await runScenario(name, { plan, consumer, zip, folder: folder.path, signal, onProgress: say }));
     }
   } finally {
     await folder.remove();
@@ -79,14 +95,26 @@ async function main({ short, json, scenarios, heartbeatMs, zip: zipFile, chart }
   await mkdir(dirname(chart), { recursive: true });
   await writeFile(chart, chartOf(plan, outcomes));
   say(`\n${tableOf(figures)}\n\nchart: ${chart}`);
-  if (json) console.log(JSON.stringify({ scenarios: figures } satisfies { scenarios: Figures[] }));
-  const problems = problemsOf(plan, outcomes);
+  const report: Report = { consumer: consumer.name, consumerVersion, haproxy, haproxies, scenarios: figures };
+  if (json) console.log(JSON.stringify(report));
+  const problems = problemsOf({ plan, consumer }, outcomes);
   for (const problem of problems) console.error(styleText('red', `not proved: ${problem}`));
   if (problems.length > 0) process.exitCode = 1;
 
   function say(line: string): void {
     (json ? console.error : console.log)(line);
   }
+}
+
+/** @throws Error that names the file when it cannot be read, or holds no function. */
+async function readZip(file: string): Promise<Uint8Array> {
+  const zip = await readFile(file);
+  try {
+    if (Object.keys(unzipSync(zip)).some((name) => /^index\.[cm]?js$/.test(name))) return zip;
+  } catch {
+    // No zip at all.
+  }
+  throw new Error(`--zip is ${JSON.stringify(file)}; expected a zip file with the function in index.js`);
 }
 
 /**
@@ -99,6 +127,8 @@ function readSettings(args: string[]): Settings | undefined {
     options: {
       short: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
+      consumer: { type: 'string', default: own.name },
+      haproxies: { type: 'string', default: '1' },
       scenario: { type: 'string', multiple: true, default: Object.keys(SCENARIOS) },
       heartbeat: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -110,6 +140,8 @@ function readSettings(args: string[]): Settings | undefined {
   return {
     short: values.short,
     json: values.json,
+    consumer: consumerNamed(values.consumer),
+    haproxies: countOf(values.haproxies),
     scenarios: values.scenario.map(scenarioName),
     heartbeatMs: values.heartbeat === undefined ? undefined : milliseconds(values.heartbeat),
     zip: values.zip,
@@ -122,6 +154,19 @@ function scenarioName(name: string): ScenarioName {
     throw new Error(`--scenario is ${JSON.stringify(name)}; expected one of ${Object.keys(SCENARIOS).join(', ')}`);
   }
   return name as ScenarioName;
+}
+
+function consumerNamed(name: string): Consumer {
+  const consumer = CONSUMERS.find((consumer) => consumer.name === name);
+  if (consumer) return consumer;
+  const names = CONSUMERS.map(({ name }) => name).join(', ');
+  throw new Error(`--consumer is ${JSON.stringify(name)}; expected one of ${names}`);
+}
+
+function countOf(haproxies: string): number {
+  const count = Number(haproxies);
+  if (Number.isInteger(count) && count >= 1 && count <= MOST_HAPROXIES) return count;
+  throw new Error(`--haproxies is ${JSON.stringify(haproxies)}; expected a number from 1 to ${MOST_HAPROXIES}`);
 }
 
 function milliseconds(seconds: string): number {

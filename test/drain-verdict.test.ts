@@ -1,85 +1,253 @@
 import { describe, expect, test } from 'vitest';
-import { type Plan, shortPlan } from '../scripts/drain/plan.ts';
-import { requestMix } from '../scripts/drain/request-mix.ts';
-import type { ScaleIn, ScenarioName, ScenarioOutcome } from '../scripts/drain/scenario.ts';
+import type { Consumer } from '../scripts/drain/consumer.ts';
+import { figuresOf } from '../scripts/drain/figures.ts';
+import type { Result } from '../scripts/drain/load.ts';
+import { fullPlan, heartbeatArithmetic, shortPlan } from '../scripts/drain/plan.ts';
+import { noteWhatIsOut, type ScaleIn, type ScenarioName, type ScenarioOutcome } from '../scripts/drain/scenario.ts';
 import { problemsOf } from '../scripts/drain/verdict.ts';
 
-const plan: Plan = shortPlan();
+const consumer: Consumer = {
+  name: 'slow',
+  intervalMs: 2000,
+  runMs: 700,
+  reloads: true,
+  requirement: async () => '1.0',
+  start: () => Promise.reject(new Error('is not started here')),
+};
+const plan = shortPlan(consumer);
+const terms = { plan, consumer };
 const ID = 'i-0a1b2c3d4e5f60700';
-const ON_TIME: ScaleIn = { instanceId: ID, hookAt: 1000, taggedAt: 1010, reloadedAt: 2000, killedAt: 5000 };
+const OTHER = 'i-0a1b2c3d4e5f60701';
+const ON_TIME: ScaleIn = { instanceId: ID, hookAt: 1000, taggedAt: 1010, outAt: 2000, killedAt: 5000 };
 
 describe('the verdict on a run', () => {
   test('finds nothing wrong when the function loses none and the others do', () => {
-    expect(problemsOf(plan, [given('nothing', { lost: 3 }), given('careful', { lost: 1 }), given('function')])).toEqual(
-      [],
-    );
+    expect(
+      problemsOf(terms, [given('nothing', { lost: 3 }), given('careful', { lost: 1 }), given('function')]),
+    ).toEqual([]);
   });
 
   test.for(['nothing', 'careful'] as const)('calls a scenario too kind in which "%s" loses none', (name) => {
-    expect(problemsOf(plan, [given(name)])).toEqual([expect.stringContaining('too kind')]);
+    expect(problemsOf(terms, [given(name)])).toEqual([expect.stringContaining('too kind')]);
   });
 
-  test('counts the requests that the function lost', () => {
-    expect(problemsOf(plan, [given('function', { lost: 2 })])).toEqual([
-      expect.stringContaining('2 of 13 requests lost'),
+  test.for([1, 2])('counts the requests that the function lost: %i', (lost) => {
+    expect(problemsOf(terms, [given('function', { lost })])).toEqual([
+      `with the function: ${lost} of ${11 + lost} requests lost`,
+    ]);
+  });
+
+  test('says that the machine was too busy, where something else is wrong and requests were sent late', () => {
+    const late = { at: 5000, lateMs: 1234, ms: 1500, server: OTHER };
+    expect(problemsOf(terms, [given('function', { results: [late], lost: 1 })])).toEqual([
+      expect.stringContaining('1 of 13 requests lost'),
+      'with the function: this machine was too busy: requests were sent up to 1.2 s late',
+    ]);
+    expect(problemsOf(terms, [given('function', { results: [late] })])).toEqual([]);
+  });
+
+  test('names unusual causes once each, and no more of them than one reads', () => {
+    const results = Array.from({ length: 2000 }, (_, n) => failed({ cause: 'other', detail: `cause ${n % 1000}` }));
+    expect(problemsOf(terms, [given('function', { results })])).toEqual([
+      'with the function: 2000 of 2011 requests lost ' +
+        '(other: cause 0, cause 1, cause 2, cause 3, cause 4, and 995 more)',
+    ]);
+  });
+
+  test('names what the function threw, once each', () => {
+    expect(problemsOf(terms, [given('function', { functionErrors: ['Error: no', 'Error: no'] })])).toEqual([
+      'with the function: the function failed: Error: no',
+    ]);
+  });
+
+  test.for(['nothing', 'careful', 'function'] as const)('names a run of the consumer that failed in "%s"', (name) => {
+    const lost = name === 'function' ? 0 : 1;
+    expect(problemsOf(terms, [given(name, { lost, consumerFailures: ['no permission'] })])).toEqual([
+      expect.stringContaining('the consumer failed: no permission'),
+    ]);
+  });
+
+  test('names an instance on which the function set no tag', () => {
+    const scaleIn = { instanceId: ID, hookAt: 1000, outAt: 2000, killedAt: 5000 };
+    expect(problemsOf(terms, [given('function', { scaleIn })])).toEqual([
+      `with the function: the function set no tag on ${ID}`,
     ]);
   });
 
   test('names an instance that came back from the warm pool with its tag on', () => {
-    expect(problemsOf(plan, [given('function', { tagLeft: true })])).toEqual([
+    expect(problemsOf(terms, [given('function', { tagLeft: true })])).toEqual([
       expect.stringContaining(`${ID} came back from the warm pool with its tag on`),
     ]);
   });
 
-  test('names an instance that came back from the warm pool and got no request', () => {
-    expect(problemsOf(plan, [given('function', { servesAgain: false })])).toEqual([
-      expect.stringContaining(`${ID} came back from the warm pool and got no request`),
-    ]);
-  });
+  test.for(['nothing', 'careful', 'function'] as const)(
+    'names an instance that came back from the warm pool and got no request in "%s"',
+    (name) => {
+      const lost = name === 'function' ? 0 : 1;
+      expect(problemsOf(terms, [given(name, { lost, servesAgain: false })])).toEqual([
+        expect.stringContaining(`${ID} came back from the warm pool and got no request`),
+      ]);
+    },
+  );
 
   test.for([
-    ['the delivery of the message and its retries', { taggedAt: 5001, reloadedAt: 6000 }],
-    ["the builder's interval and the reload", { taggedAt: 1010, reloadedAt: 5001 }],
-    ["the builder's interval and the reload", { taggedAt: 1010 }],
-    ['the last requests of the old worker', { taggedAt: 1010, reloadedAt: 3700 }],
+    ['the delivery of the message and its retries', { taggedAt: 5001, outAt: 6000 }],
+    ["the consumer's interval and run", { taggedAt: 1010, outAt: 5001 }],
+    ["the consumer's interval and run", { taggedAt: 1010 }],
+    ['the last requests', { taggedAt: 1010, outAt: 3601 }],
   ] as const)('says that the heartbeat timeout is too short for %s', ([part, times]) => {
     const scaleIn = { instanceId: ID, hookAt: 1000, killedAt: 5000, ...times };
-    expect(problemsOf(plan, [given('function', { scaleIn })])).toEqual([
+    expect(problemsOf(terms, [given('function', { scaleIn, lost: 1 })])).toEqual([
       expect.stringContaining(`heartbeat timeout too short for ${part}`),
+      expect.stringContaining('1 of 12 requests lost'),
     ]);
   });
-});
 
-describe('the load', () => {
-  test('is the same for the same seed, and another for another', () => {
-    expect(requestMix(plan)).toEqual(requestMix(plan));
-    expect(requestMix({ ...plan, seed: 2 })).not.toEqual(requestMix(plan));
+  test('calls it luck when the heartbeat timeout is too short and no request was lost', () => {
+    const scaleIn = { ...ON_TIME, outAt: 3601 };
+    const [problem, ...others] = problemsOf(terms, [given('function', { scaleIn })]);
+    expect(problem).toMatch(
+      /^with the function: no request lost, but by luck: heartbeat timeout too short for the last/,
+    );
+    expect(problem).toContain(
+      'in 1 of 1 scale-ins: it is 5.60 s, and has to be at least 0.01 s delivery and tag + ' +
+        "2.00 s consumer's interval + 0.70 s its run + 1.00 s kept-alive connection of an old worker + " +
+        '0.40 s longest request + 0.50 s margin = 4.61 s',
+    );
+    expect(others).toEqual([]);
   });
 
-  test('is a quarter POST, partly over connections kept alive, answered within 20 to 400 ms, at an even rate', () => {
-    const load = requestMix({ ...plan, requestsPerSecond: 1000, loadMs: 10_000 });
-    expect(load.map(({ at }) => at)).toEqual(Array.from({ length: 10_000 }, (_, n) => n));
-    expect(load.filter(({ method }) => method === 'POST').length / load.length).toBeCloseTo(0.25, 1);
-    expect(load.filter(({ keptAlive }) => keptAlive).length / load.length).toBeCloseTo(0.6, 1);
-    const answers = load.map(({ answerMs }) => answerMs);
-    expect([Math.min(...answers), Math.max(...answers)]).toEqual([20, 400]);
+  test('grants the last requests of an old worker only where there is one', () => {
+    const outcome = given('function', { scaleIn: { ...ON_TIME, outAt: 4599 } });
+    expect(problemsOf({ plan, consumer: { ...consumer, reloads: false } }, [outcome])).toEqual([]);
+    expect(problemsOf(terms, [outcome])).toEqual([expect.stringContaining('too short for the last requests')]);
   });
 });
 
-function given(
-  name: ScenarioName,
-  { lost = 0, tagLeft = false, servesAgain = true, scaleIn = ON_TIME } = {},
-): ScenarioOutcome {
-  const answered = Array.from({ length: 10 }, (_, n) => ({ at: n * 1000, ms: 200, server: 'i-0a1b2c3d4e5f60701' }));
-  const afterReturn = { at: 9000, ms: 200, server: servesAgain ? ID : 'i-0a1b2c3d4e5f60701' };
-  const losses = Array.from({ length: lost }, () => ({ at: 5000, ms: 1, cause: '502' as const }));
+describe('the heartbeat timeout', () => {
+  test('is the sum of what has to fit into it', () => {
+    expect(heartbeatArithmetic(consumer)).toEqual({
+      ms: 5600,
+      sentence:
+        "1.00 s delivery and tag + 2.00 s consumer's interval + 0.70 s its run + " +
+        '1.00 s kept-alive connection of an old worker + 0.40 s longest request + 0.50 s margin = 5.60 s',
+    });
+    expect(heartbeatArithmetic({ ...consumer, reloads: false }).ms).toBe(4600);
+  });
+
+  test.for([fullPlan, shortPlan])('of $name follows from the consumer, unless it is given', (planOf) => {
+    expect(planOf(consumer).heartbeatMs).toBe(5600);
+    expect(planOf(consumer, { heartbeatMs: 10 }).heartbeatMs).toBe(10);
+  });
+
+  test.for([fullPlan, shortPlan])('of $name leaves the consumer time to see the last kill and the return', (planOf) => {
+    const { scaleInsAt, heartbeatMs, returnAt, loadMs } = planOf({ ...consumer, intervalMs: 20_000, runMs: 9000 });
+    expect(returnAt).toBeGreaterThan(Math.max(...scaleInsAt) + heartbeatMs);
+    expect(loadMs).toBeGreaterThan(returnAt + 29_000);
+  });
+});
+
+describe('the figures of a scenario', () => {
+  test('hold the latencies at the nearest rank', () => {
+    const results = Array.from({ length: 189 }, (_, n) => ({ at: n, lateMs: 0, ms: n + 1, server: OTHER }));
+    // With the eleven of 200 ms that are given to every scenario.
+    expect(figuresOf(given('function', { results }))).toMatchObject({ sent: 200, p50Ms: 100, p99Ms: 200 });
+    expect(figuresOf(given('function', { results: [...results, ...results] }))).toMatchObject({
+      p50Ms: 98,
+      p99Ms: 200,
+    });
+  });
+
+  test('count every loss, by its cause', () => {
+    const results = [failed({ cause: '502' }), failed({ cause: '502' }), failed({ cause: 'reset' })];
+    expect(figuresOf(given('nothing', { results }))).toMatchObject({
+      sent: 14,
+      answered: 11,
+      lost: 3,
+      lostByCause: { '502': 2, reset: 1, '503': 0, '504': 0, 'reset on reuse': 0, timeout: 0, other: 0 },
+    });
+  });
+
+  test('count an answer of the returned instance only after its return', () => {
+    const before = [100, 7999, 8000].map((at) => ({ at, lateMs: 0, ms: 1, server: ID }));
+    expect(figuresOf(given('nothing', { results: before, servesAgain: false })).answeredAfterReturn).toBe(0);
+    expect(figuresOf(given('nothing', { results: before })).answeredAfterReturn).toBe(1);
+  });
+
+  test('hold median and longest of the times from the hook to the tag, and from the tag until out of HAProxy', () => {
+    const outcome = given('function');
+    const times = [
+      [10, 1000],
+      [30, 3000],
+      [20, 2000],
+    ] as const;
+    const scaleIns = times.map(([tag, out]) => ({
+      instanceId: ID,
+      hookAt: 500,
+      taggedAt: 500 + tag,
+      outAt: 500 + tag + out,
+    }));
+    expect(figuresOf({ ...outcome, scaleIns })).toMatchObject({
+      hookToTagMs: { median: 20, longest: 30 },
+      tagToOutMs: { median: 2000, longest: 3000 },
+    });
+  });
+});
+
+describe('an instance is out of HAProxy', () => {
+  test('when the last of several has let go of it', () => {
+    const scaleIn: ScaleIn = { instanceId: ID };
+    noteWhatIsOut([scaleIn], [new Set([ID]), new Set()], 1);
+    expect(scaleIn.outAt).toBeUndefined();
+    noteWhatIsOut([scaleIn], [new Set(), new Set([OTHER])], 2);
+    noteWhatIsOut([scaleIn], [new Set(), new Set([OTHER])], 3);
+    expect(scaleIn.outAt).toBe(2);
+  });
+
+  test('not while one of them does not answer', () => {
+    const scaleIn: ScaleIn = { instanceId: ID };
+    noteWhatIsOut([scaleIn], [new Set(), undefined], 1);
+    expect(scaleIn.outAt).toBeUndefined();
+  });
+
+  test('not for good when it is taken back before its end, but when it comes back after it', () => {
+    const scaleIn: ScaleIn = { instanceId: ID };
+    noteWhatIsOut([scaleIn], [new Set()], 1);
+    noteWhatIsOut([scaleIn], [new Set([ID])], 2);
+    expect(scaleIn.outAt).toBeUndefined();
+    noteWhatIsOut([scaleIn], [new Set()], 3);
+    scaleIn.killedAt = 4;
+    noteWhatIsOut([scaleIn], [new Set([ID])], 5);
+    expect(scaleIn.outAt).toBe(3);
+  });
+});
+
+interface Given {
+  readonly lost?: number;
+  readonly results?: readonly Result[];
+  readonly tagLeft?: boolean;
+  readonly servesAgain?: boolean;
+  readonly scaleIn?: ScaleIn;
+  readonly functionErrors?: readonly string[];
+  readonly consumerFailures?: readonly string[];
+}
+
+function given(name: ScenarioName, options: Given = {}): ScenarioOutcome {
+  const { lost = 0, results = [], tagLeft = false, servesAgain = true, scaleIn = ON_TIME } = options;
+  const answered = Array.from({ length: 10 }, (_, n) => ({ at: n * 1000, lateMs: 0, ms: 200, server: OTHER }));
+  const afterReturn = { at: 9000, lateMs: 0, ms: 200, server: servesAgain ? ID : OTHER };
+  const losses = Array.from({ length: lost }, () => failed({ cause: '502' }));
   return {
     name,
     instanceIds: [ID],
-    results: [...answered, afterReturn, ...losses],
+    results: [...answered, afterReturn, ...losses, ...results],
     scaleIns: [scaleIn],
     returned: { instanceId: ID, at: 8000, tagLeft },
-    longestReloadMs: 100,
-    functionErrors: [],
+    functionErrors: options.functionErrors ?? [],
+    consumerFailures: options.consumerFailures ?? [],
   };
+}
+
+function failed(how: Pick<Result, 'cause' | 'detail'>): Result {
+  return { at: 5000, lateMs: 0, ms: 1, ...how };
 }

@@ -1,7 +1,17 @@
-import { CAUSES, type Cause } from './result.ts';
-import type { ScenarioName, ScenarioOutcome } from './scenario.ts';
+import { styleText } from 'node:util';
+import { CAUSES, type Cause } from './load.ts';
+import { SCENARIOS, type ScenarioName, type ScenarioOutcome } from './scenario.ts';
 
-/** What a scenario came to; times in milliseconds. The form that `--json` prints. */
+/** What `--json` prints. */
+export interface Report {
+  readonly consumer: string;
+  readonly consumerVersion: string;
+  readonly haproxy: string;
+  readonly haproxies: number;
+  readonly scenarios: readonly Figures[];
+}
+
+/** What a scenario came to; times in milliseconds. */
 export interface Figures {
   readonly name: ScenarioName;
   readonly sent: number;
@@ -11,9 +21,11 @@ export interface Figures {
   /** Of the answered requests, from when each was due. */
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
+  /** How late the load generator sent the latest request. */
+  readonly latestMs: number;
   readonly scaleIns: number;
   readonly hookToTagMs: Spread | null;
-  readonly tagToReloadMs: Spread | null;
+  readonly tagToOutMs: Spread | null;
   /** Requests that the instance from the warm pool answered after its return. */
   readonly answeredAfterReturn: number;
 }
@@ -37,9 +49,10 @@ export function figuresOf({ name, results, scaleIns, returned }: ScenarioOutcome
     lostByCause,
     p50Ms: percentile(latencies, 50),
     p99Ms: percentile(latencies, 99),
+    latestMs: Math.round(results.reduce((latest, { lateMs }) => Math.max(latest, lateMs), 0)),
     scaleIns: scaleIns.length,
     hookToTagMs: spread(scaleIns.map(({ hookAt, taggedAt }) => between(hookAt, taggedAt))),
-    tagToReloadMs: spread(scaleIns.map(({ taggedAt, reloadedAt }) => between(taggedAt, reloadedAt))),
+    tagToOutMs: spread(scaleIns.map(({ taggedAt, outAt }) => between(taggedAt, outAt))),
     answeredAfterReturn: results.filter(({ server, at }) => server === returned.instanceId && at > returned.at).length,
   };
 }
@@ -58,4 +71,54 @@ function spread(times: readonly (number | undefined)[]): Spread | null {
 function percentile(values: readonly number[], rank: number): number | null {
   const value = values.toSorted((a, b) => a - b)[Math.max(0, Math.ceil((rank / 100) * values.length) - 1)];
   return value === undefined ? null : Math.round(value);
+}
+
+/** The figures of the scenarios side by side, as lines of text. */
+export function tableOf(figures: readonly Figures[]): string {
+  const causes = CAUSES.filter((cause) => figures.some(({ lostByCause }) => lostByCause[cause] > 0));
+  const rows: [string, (figures: Figures) => string][] = [
+    ['', ({ name }) => SCENARIOS[name]],
+    ['requests sent', ({ sent }) => count(sent)],
+    ['answered', ({ answered }) => count(answered)],
+    ['lost', ({ lost }) => count(lost)],
+    ...causes.map((cause): [string, (figures: Figures) => string] => [
+      `  ${CAUSE_NAMES[cause]}`,
+      ({ lostByCause }) => count(lostByCause[cause]),
+    ]),
+    ['latency, p50', ({ p50Ms }) => milliseconds(p50Ms)],
+    ['latency, p99', ({ p99Ms }) => milliseconds(p99Ms)],
+    ['scale-ins', ({ scaleIns }) => count(scaleIns)],
+    ['hook to tag, median', ({ hookToTagMs }) => milliseconds(hookToTagMs?.median)],
+    ['hook to tag, longest', ({ hookToTagMs }) => milliseconds(hookToTagMs?.longest)],
+    ['tag to out of HAProxy, median', ({ tagToOutMs }) => milliseconds(tagToOutMs?.median)],
+    ['tag to out of HAProxy, longest', ({ tagToOutMs }) => milliseconds(tagToOutMs?.longest)],
+    ['answered by the returned instance', ({ answeredAfterReturn }) => count(answeredAfterReturn)],
+  ];
+  return rows
+    .map(([label, cell]) => {
+      const line = `${label.padEnd(LABEL_WIDTH)}${figures.map((column) => cell(column).padStart(COLUMN_WIDTH)).join('')}`;
+      return label === '' || label === 'lost' ? styleText('bold', line) : line;
+    })
+    .join('\n');
+}
+
+const LABEL_WIDTH = 34;
+const COLUMN_WIDTH = 19;
+
+const CAUSE_NAMES: Readonly<Record<Cause, string>> = {
+  reset: 'reset',
+  'reset on reuse': 'reset on a reused connection',
+  '502': '502 Bad Gateway',
+  '503': '503 Service Unavailable',
+  '504': '504 Gateway Timeout',
+  timeout: 'no answer in time',
+  other: 'other',
+};
+
+function count(number: number): string {
+  return number.toLocaleString('en');
+}
+
+function milliseconds(ms: number | null | undefined): string {
+  return ms === null || ms === undefined ? '–' : `${count(ms)} ms`;
 }

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -10,20 +10,15 @@ import { KEEP_ALIVE_MS } from './plan.ts';
 
 const run = promisify(execFile);
 
-/** HAProxy is not there, refuses its configuration, or does not do as it is told. */
-export class HaproxyError extends Error {
-  override readonly name = 'HaproxyError';
-}
-
 /** A server line of the configuration. */
 export interface Server {
   readonly instanceId: string;
   readonly address: string;
-  readonly port: string;
+  readonly port: number;
 }
 
 export interface HaproxyOptions {
-  /** Where configuration, process id and socket lie. */
+  /** Where configuration, process id and socket go; it is made. */
   readonly folder: string;
   /** The port that clients connect to. */
   readonly port: number;
@@ -33,38 +28,54 @@ export interface HaproxyOptions {
 
 /** A running HAProxy, in master-worker mode. */
 export interface Haproxy {
-  /** Checks a configuration with these servers, reloads, and waits until a new worker has taken over. */
-  reload(servers: readonly Server[]): Promise<void>;
+  readonly folder: string;
+  readonly port: number;
+  readonly configFile: string;
+  readonly pidFile: string;
+  readonly statsSocket: string;
+  readonly staticConfiguration: string;
+  /**
+   * Asks the worker in charge which servers get new requests: all but those in DRAIN or MAINT.
+   * @returns their names; undefined when no worker answers, as for a moment of a reload.
+   */
+  serversInPlace(): Promise<ReadonlySet<string> | undefined>;
   stop(): Promise<void>;
 }
 
 /**
  * The version of the HAProxy on the path.
- * @throws HaproxyError that says how to get one.
+ * @throws Error that says how to get one.
  */
 export async function haproxyVersion(): Promise<string> {
   try {
     const { stdout } = await run('haproxy', ['-v']);
     return /version (\S+)/.exec(stdout)?.[1] ?? stdout;
   } catch (error) {
-    throw new HaproxyError(
+    throw new Error(
       'haproxy cannot be run; install it (Debian, Ubuntu: apt-get install haproxy; macOS: brew install haproxy)',
       { cause: error },
     );
   }
 }
 
-const RELOAD_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 5000;
 const POLL_MS = 20;
 
-/** Starts HAProxy with these servers. */
+/**
+ * Starts HAProxy with these servers.
+ * @throws Error with HAProxy's own words when it refuses its configuration.
+ */
 export async function startHaproxy(options: HaproxyOptions, servers: readonly Server[]): Promise<Haproxy> {
-  const file = join(options.folder, 'haproxy.cfg');
-  const socket = join(options.folder, 'master.sock');
-  const pidFile = join(options.folder, 'haproxy.pid');
-  await writeChecked(file, configuration(options, servers));
-  const master = spawn('haproxy', ['-W', '-S', socket, '-p', pidFile, '-f', file], {
+  const { folder, port, careful } = options;
+  await mkdir(folder, { recursive: true });
+  const configFile = join(folder, 'haproxy.cfg');
+  const pidFile = join(folder, 'haproxy.pid');
+  const statsSocket = join(folder, 'stats.sock');
+  const staticConfiguration = configuration({ port, careful, statsSocket });
+  await writeFile(configFile, staticConfiguration + serverLines(servers));
+  const masterSocket = join(folder, 'master.sock');
+  const master = spawn('haproxy', ['-W', '-S', masterSocket, '-p', pidFile, '-f', configFile], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let messages = '';
@@ -72,24 +83,16 @@ export async function startHaproxy(options: HaproxyOptions, servers: readonly Se
     messages += chunk;
   });
   const exited = once(master, 'exit');
-  let worker = await nextWorker(undefined);
-
-  /** Waits for a worker other than this one. */
-  async function nextWorker(previous: string | undefined): Promise<string> {
-    for (const deadline = Date.now() + RELOAD_TIMEOUT_MS; Date.now() < deadline; await sleep(POLL_MS)) {
-      const current = await currentWorker(socket);
-      if (current !== undefined && current !== previous) return current;
-      if (master.exitCode !== null || master.signalCode !== null) break;
-    }
-    master.kill('SIGKILL');
-    throw new HaproxyError(`haproxy has no new worker; it said: ${messages.trim() || 'nothing'}`);
-  }
-
-  return {
-    async reload(next) {
-      await writeChecked(file, configuration(options, next));
-      master.kill('SIGUSR2');
-      worker = await nextWorker(worker);
+  const haproxy: Haproxy = {
+    folder,
+    port,
+    configFile,
+    pidFile,
+    statsSocket,
+    staticConfiguration,
+    async serversInPlace() {
+      const statistics = await ask(statsSocket, 'show stat');
+      return statistics ? takingRequests(statistics) : undefined;
     },
     async stop() {
       // The workers, old ones too, end with their master.
@@ -100,35 +103,45 @@ export async function startHaproxy(options: HaproxyOptions, servers: readonly Se
       await rm(pidFile, { force: true });
     },
   };
-}
-
-/** Puts a configuration in its place once HAProxy has found nothing wrong with it. */
-async function writeChecked(file: string, content: string): Promise<void> {
-  const candidate = `${file}.new`;
-  await writeFile(candidate, content);
-  try {
-    await run('haproxy', ['-c', '-f', candidate]);
-  } catch (error) {
-    throw new HaproxyError(`haproxy refuses its configuration: ${(error as { stderr: string }).stderr}`);
+  for (const deadline = Date.now() + START_TIMEOUT_MS; Date.now() < deadline; await sleep(POLL_MS)) {
+    // The master loses a signal for a reload that comes before it listens itself.
+    if ((await haproxy.serversInPlace()) && (await ask(masterSocket, 'show proc'))) return haproxy;
+    if (master.exitCode !== null || master.signalCode !== null) break;
   }
-  await rename(candidate, file);
+  master.kill('SIGKILL');
+  throw new Error(`haproxy does not start; it said: ${messages.trim() || 'nothing'}`);
 }
 
-/** The process id of the worker in charge, as the master names it; undefined before the master answers. */
-async function currentWorker(socket: string): Promise<string | undefined> {
+/** The answer of HAProxy's Runtime API; undefined when nobody answers. */
+async function ask(socket: string, command: string): Promise<string | undefined> {
   try {
-    const answer = await text(connect(socket).end('show proc\n'));
-    return /^# workers\n(\d+)/m.exec(answer)?.[1];
+    return await text(connect(socket).end(`${command}\n`));
   } catch {
-    // The master is still starting, or starts itself anew for a reload.
+    // The worker is still starting, or has just handed over to another.
     return undefined;
   }
 }
 
-function configuration({ port, careful }: HaproxyOptions, servers: readonly Server[]): string {
+/** The servers of these statistics that get new requests; https://docs.haproxy.org/2.6/management.html#9.1 */
+function takingRequests(statistics: string): ReadonlySet<string> {
+  const [header = '', ...lines] = statistics.trim().split('\n');
+  const names = header.replace('# ', '').split(',');
+  const [backend, server, status] = ['pxname', 'svname', 'status'].map((name) => names.indexOf(name));
+  const rows = lines.map((line) => line.split(','));
+  return new Set(
+    rows
+      .filter((row) => row[backend ?? 0] === 'web' && !/^(DRAIN|MAINT)/.test(row[status ?? 0] ?? ''))
+      .map((row) => row[server ?? 0] ?? ''),
+  );
+}
+
+/** The configuration but for the server lines, which belong at its end. */
+export function configuration(options: { port: number; careful: boolean; statsSocket: string }): string {
+  const { port, careful, statsSocket } = options;
   return `global
     # Old workers end by then, whatever their clients do.
     hard-stop-after 10s
+    stats socket ${statsSocket} mode 600 level admin expose-fd listeners
 
 defaults
     mode http
@@ -146,7 +159,7 @@ frontend web
 
 backend web
     balance roundrobin
-${careful ? CAREFUL_BACKEND : ''}${servers.map(serverLine).join('')}`;
+${careful ? CAREFUL_BACKEND : ''}`;
 }
 
 const CAREFUL_DEFAULTS = `    option redispatch 1
@@ -160,6 +173,6 @@ const CAREFUL_BACKEND = `    # It may have been carried out.
     http-request disable-l7-retry if METH_POST
 `;
 
-function serverLine({ instanceId, address, port }: Server): string {
-  return `    server ${instanceId} ${address}:${port}\n`;
+export function serverLines(servers: readonly Server[]): string {
+  return servers.map(({ instanceId, address, port }) => `    server ${instanceId} ${address}:${port}\n`).join('');
 }

@@ -3,15 +3,8 @@
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KEEP_ALIVE_MS, type Plan } from './plan.ts';
-import { type PlannedRequest, requestMix } from './request-mix.ts';
-import type { Cause, Result } from './result.ts';
-
-/** What the parent sends. */
-export interface Order {
-  readonly plan: Plan;
-  readonly port: number;
-}
+import { type Cause, type LoadOrder, type PlannedRequest, type Result, requestMix } from './load.ts';
+import { KEEP_ALIVE_MS } from './plan.ts';
 
 /** What the parent gets. */
 export type Report =
@@ -70,7 +63,7 @@ function responseTo(sending: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => sending.once('response', resolve).on('error', reject));
 }
 
-async function run({ plan, port }: Order): Promise<void> {
+async function run({ plan, ports }: LoadOrder): Promise<void> {
   let lost = 0;
   const startedAt = Date.now();
   const started = performance.now();
@@ -78,8 +71,8 @@ async function run({ plan, port }: Order): Promise<void> {
   const sent: Promise<Result>[] = [];
   const reporting = setInterval(() => report({ sent: sent.length, lost }), REPORT_EVERY_MS);
   for (const planned of requestMix(plan)) {
-    const early = planned.at - (performance.now() - started);
-    if (early > 0) await sleep(early);
+    // Also when it is late: answers want to be read.
+    await sleep(Math.max(0, planned.at - (performance.now() - started)));
     sent.push(outcome(planned));
   }
   const results = await Promise.all(sent);
@@ -88,9 +81,12 @@ async function run({ plan, port }: Order): Promise<void> {
   process.send?.({ results } satisfies Report, () => process.disconnect());
 
   async function outcome(planned: PlannedRequest): Promise<Result> {
-    const ended = () => ({ at: planned.at, ms: performance.now() - started - planned.at });
+    const afterDue = () => performance.now() - started - planned.at;
+    // A timer may be a moment early.
+    const lateMs = Math.max(0, afterDue());
+    const ended = () => ({ at: planned.at, lateMs, ms: afterDue() });
     try {
-      const server = await send(planned, port);
+      const server = await send(planned, ports[planned.number % ports.length] ?? 0);
       return { ...ended(), server };
     } catch (error) {
       if (!(error instanceof Lost)) throw error;
@@ -104,6 +100,6 @@ function report(message: Report): void {
   process.send?.(message);
 }
 
-process.once('message', (order: Order) => void run(order));
+process.once('message', (order: LoadOrder) => void run(order));
 // Nobody is left to report to.
 process.on('disconnect', () => process.exit());

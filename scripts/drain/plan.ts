@@ -1,3 +1,5 @@
+import type { Consumer } from './consumer.ts';
+
 /** What happens in every scenario, and when. Times are milliseconds since the load began. */
 export interface Plan {
   /** Of the load's random choices: the same seed gives the same load. */
@@ -5,8 +7,7 @@ export interface Plan {
   readonly requestsPerSecond: number;
   readonly loadMs: number;
   readonly servers: number;
-  /** From one start of the builder to the next. */
-  readonly builderIntervalMs: number;
+  readonly haproxies: number;
   /** The waiting time of the lifecycle hook. */
   readonly heartbeatMs: number;
   /** One entry for each instance that leaves; equal times leave together. The first one goes back to the warm pool. */
@@ -21,25 +22,63 @@ export const ANSWER_MS = { shortest: 20, longest: 400 } as const;
 /** HAProxy's `timeout http-keep-alive`: as long may a client wait with a last request on an old connection. */
 export const KEEP_ALIVE_MS = 1000;
 
+const DELIVERY_MS = 1000;
+const MARGIN_MS = 500;
+
+/** The least heartbeat timeout, in milliseconds: its parts, in the order in which they pass, and their sum. */
+export function heartbeatArithmetic({ intervalMs, runMs, reloads }: Consumer, deliveryMs = DELIVERY_MS) {
+  const parts = [
+    { what: 'delivery and tag', ms: deliveryMs },
+    { what: "consumer's interval", ms: intervalMs },
+    { what: 'its run', ms: runMs },
+    ...(reloads ? [{ what: 'kept-alive connection of an old worker', ms: KEEP_ALIVE_MS }] : []),
+    { what: 'longest request', ms: ANSWER_MS.longest },
+    { what: 'margin', ms: MARGIN_MS },
+  ];
+  const ms = parts.reduce((sum, part) => sum + part.ms, 0);
+  return { ms, sentence: `${parts.map((part) => `${seconds(part.ms)} ${part.what}`).join(' + ')} = ${seconds(ms)}` };
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`;
+}
+
+/** Milliseconds for which an instance may still get and answer requests after HAProxy has let go of it. */
+export function lastRequestsMs({ reloads }: Consumer): number {
+  return (reloads ? KEEP_ALIVE_MS : 0) + ANSWER_MS.longest;
+}
+
+/** What makes one run differ from another. */
+export interface PlanOptions {
+  readonly haproxies?: number;
+  /** In place of what the consumer's interval and run ask for. */
+  readonly heartbeatMs?: number | undefined;
+}
+
 /** Ten scale-ins, four one by one and two times three together, over at least 20,000 requests. */
-export function fullPlan(heartbeatMs = 7000): Plan {
-  const scaleInsAt = [3500, 10_000, 17_000, 23_500, 29_000, 29_000, 29_000, 36_500, 36_500, 36_500];
-  const timing = timingOf({ scaleInsAt, heartbeatMs, builderIntervalMs: 3000, servesAgainMs: 8000 });
+export function fullPlan(consumer: Consumer, options: PlanOptions = {}): Plan {
+  // Not in step with the interval, so that each finds the consumer at another point of it.
+  const scaleIns = [1.17, 3.33, 5.67, 7.83, 9.67, 9.67, 9.67, 12.17, 12.17, 12.17];
+  const timing = timingOf(consumer, options, { scaleIns, leastStepMs: 3000, servesAgainMs: 8000 });
   return { ...timing, seed: 1, requestsPerSecond: 400, servers: 12 };
 }
 
-/** Three scale-ins, one alone and two together, in 12 s. */
-export function shortPlan(heartbeatMs = 4000): Plan {
-  const scaleInsAt = [800, 1700, 1700];
-  const timing = timingOf({ scaleInsAt, heartbeatMs, builderIntervalMs: 1500, servesAgainMs: 4000 });
+/** Three scale-ins, one alone and two together, in 12 s and more with a slower consumer. */
+export function shortPlan(consumer: Consumer, options: PlanOptions = {}): Plan {
+  const timing = timingOf(consumer, options, { scaleIns: [0.53, 1.13, 1.13], leastStepMs: 1500, servesAgainMs: 4000 });
   return { ...timing, seed: 1, requestsPerSecond: 300, servers: 5 };
 }
 
 function timingOf(
-  plan: Pick<Plan, 'scaleInsAt' | 'heartbeatMs' | 'builderIntervalMs'> & { readonly servesAgainMs: number },
+  consumer: Consumer,
+  { haproxies = 1, heartbeatMs: wished }: PlanOptions,
+  { scaleIns, leastStepMs, servesAgainMs }: { scaleIns: number[]; leastStepMs: number; servesAgainMs: number },
 ) {
-  const { servesAgainMs, ...timing } = plan;
-  const returnAt = Math.max(...plan.scaleInsAt) + plan.heartbeatMs + 500;
-  // The builder sees the instance that is back at its next run at the latest.
-  return { ...timing, returnAt, loadMs: returnAt + plan.builderIntervalMs + servesAgainMs };
+  const { intervalMs, runMs } = consumer;
+  const heartbeatMs = wished ?? heartbeatArithmetic(consumer).ms;
+  const scaleInsAt = scaleIns.map((steps) => Math.round(steps * Math.max(intervalMs, leastStepMs)));
+  const returnAt = Math.max(...scaleInsAt) + heartbeatMs + 500;
+  // The consumer sees the instance that is back at its next run at the latest.
+  const loadMs = returnAt + intervalMs + runMs + servesAgainMs;
+  return { haproxies, heartbeatMs, scaleInsAt, returnAt, loadMs };
 }

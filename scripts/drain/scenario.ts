@@ -1,20 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EC2Client } from '@aws-sdk/client-ec2';
 import { readSettings } from '../../src/settings.ts';
-import { startEc2Endpoint } from '../aws/ec2-endpoint.ts';
-import { startLambda } from '../aws/lambda.ts';
-import { keepBuilding, serversToKeep } from './builder.ts';
-import { startFleet } from './fleet.ts';
-import { freePort } from './free-port.ts';
-import { startHaproxy } from './haproxy.ts';
-import { startLoad } from './load.ts';
-import type { Plan } from './plan.ts';
-import type { Result } from './result.ts';
-import { topicOf } from './topic.ts';
+import type { Result } from './load.ts';
+import { type StageOptions, setStage } from './stage.ts';
 
 /** What is done against lost requests. */
 export const SCENARIOS = {
-  nothing: 'nothing',
+  nothing: 'without anything',
   careful: 'careful HAProxy',
   function: 'with the function',
 } as const;
@@ -25,8 +16,8 @@ export interface ScaleIn {
   readonly instanceId: string;
   readonly hookAt?: number;
   taggedAt?: number;
-  /** When a worker of HAProxy without it took over. */
-  reloadedAt?: number;
+  /** When the last HAProxy had let go of it for good. */
+  outAt?: number;
   killedAt?: number;
 }
 
@@ -44,80 +35,92 @@ export interface ScenarioOutcome {
   readonly results: readonly Result[];
   readonly scaleIns: readonly ScaleIn[];
   readonly returned: Return;
-  /** Of the builder's runs that changed something: from the question to EC2 to HAProxy's new worker, in milliseconds. */
-  readonly longestReloadMs: number;
   /** What the function threw, in words. */
   readonly functionErrors: readonly string[];
-}
-
-export interface ScenarioOptions {
-  readonly plan: Plan;
-  /** The bundled function. */
-  readonly zip: Uint8Array;
-  /** Where HAProxy's files go. */
-  readonly folder: string;
-  readonly signal: AbortSignal;
-  readonly onProgress: (line: string) => void;
+  /** A sentence for each run of a consumer that failed. */
+  readonly consumerFailures: readonly string[];
 }
 
 const { tag } = readSettings({});
+const WATCH_EVERY_MS = 50;
+/** EC2 forgets a terminated instance in an hour or so; here it begins to after this time. */
+const REMEMBERED_MS = 500;
 
 /** Runs one scenario, from the start of its processes to their end. */
-export async function runScenario(name: ScenarioName, options: ScenarioOptions): Promise<ScenarioOutcome> {
-  const { plan, zip, folder, signal } = options;
-  await using cleanup = new AsyncDisposableStack();
-  const endpoint = await startEc2Endpoint();
-  cleanup.defer(() => endpoint.close());
-  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
-  const ec2 = new EC2Client({ region: 'us-west-2', endpoint: endpoint.url, credentials });
-  cleanup.defer(() => ec2.destroy());
-  const fleet = await startFleet(endpoint, plan.servers);
-  cleanup.defer(() => fleet.stop());
-  const port = await freePort();
-  const servers = await serversToKeep(ec2);
-  const haproxy = await startHaproxy({ folder, port, careful: name === 'careful' }, servers);
-  cleanup.defer(() => haproxy.stop());
-  const lambda = await startLambda(zip, { environment: { AWS_ENDPOINT_URL: endpoint.url } });
-  cleanup.defer(() => lambda.stop());
-  const topic = topicOf(lambda);
-  signal.throwIfAborted();
-  const load = await startLoad({ plan, port });
-  cleanup.defer(() => load.stop());
-
+export async function runScenario(name: ScenarioName, options: StageOptions): Promise<ScenarioOutcome> {
+  const { plan, consumer, signal } = options;
+  const withFunction = name === 'function';
+  await using stage = await setStage(name === 'careful', options);
+  const { ec2, fleet, haproxies, consumers, topic, load } = stage;
+  const instanceIds = fleet.servers.map(({ instanceId }) => instanceId);
+  const [toWarmPool = ''] = instanceIds;
+  const scaleIns: ScaleIn[] = [];
   const end = new AbortController();
   const untilEnd = AbortSignal.any([signal, end.signal]);
-  const scaleIns: ScaleIn[] = [];
-  let longestReloadMs = 0;
 
-  const building = keepBuilding(ec2, haproxy, servers, {
-    intervalMs: plan.builderIntervalMs,
-    signal: untilEnd,
-    onReload(inPlace, tookMs) {
-      longestReloadMs = Math.max(longestReloadMs, tookMs);
-      for (const leaving of scaleIns) if (!inPlace.has(leaving.instanceId)) leaving.reloadedAt ??= now();
-    },
-  });
-  const first = fleet.instanceIds[0] ?? '';
-  const story = Promise.all([
-    ...plan.scaleInsAt.map((time, n) => scaleIn(fleet.instanceIds[n] ?? '', time)),
-    comeBack(first),
-  ]).then((steps) => steps.at(-1) as Return);
-
+  const loading = load.results.finally(() => end.abort());
+  const watching = watch();
+  const leaving = plan.scaleInsAt.map((time, n) => scaleIn(instanceIds[n] ?? '', time));
+  const returning = comeBack(toWarmPool);
+  const steps = [loading, watching, returning, ...leaving];
   try {
-    const results = load.results.finally(() => end.abort());
-    const [returned] = await Promise.all([story, results, building]);
+    await Promise.all(steps);
     return {
       name,
-      instanceIds: fleet.instanceIds,
-      results: await results,
+      instanceIds,
+      results: await loading,
       scaleIns,
-      returned,
-      longestReloadMs,
+      returned: await returning,
       functionErrors: topic.errors,
+      consumerFailures: consumers.flatMap(({ failures }) => failures),
     };
   } finally {
     end.abort();
-    await Promise.allSettled([building, story]);
+    await Promise.allSettled(steps);
+  }
+
+  async function scaleIn(instanceId: string, time: number): Promise<void> {
+    await at(time);
+    const leaving: ScaleIn = { instanceId, ...(withFunction && { hookAt: now() }) };
+    scaleIns.push(leaving);
+    let delivery = Promise.resolve();
+    if (withFunction) {
+      const sample = instanceId === toWarmPool ? 'terminating-to-warm-pool' : 'terminating';
+      delivery = topic.publish(sample, instanceId).then(() => {
+        if (ec2.instances.get(instanceId)?.tags.get(tag.key) === tag.value) leaving.taggedAt = now();
+      });
+      // Awaited below: the heartbeat timeout does not wait for the function.
+      delivery.catch(() => {});
+      await at(time + plan.heartbeatMs);
+    }
+    leaving.killedAt = now();
+    await fleet.kill(instanceId, instanceId === toWarmPool ? 'stopped' : 'terminated');
+    await delivery;
+    say(`${instanceId} killed${sinceHook(leaving)}`);
+    if (instanceId !== toWarmPool) await forget(instanceId, leaving.killedAt + REMEMBERED_MS);
+  }
+
+  /** EC2 forgets the removal tag first: whoever only subtracts what is tagged puts a dead server back. */
+  async function forget(instanceId: string, time: number): Promise<void> {
+    await at(time);
+    ec2.instances.get(instanceId)?.tags.delete(tag.key);
+    await at(time + consumer.intervalMs);
+    ec2.instances.delete(instanceId);
+  }
+
+  async function comeBack(instanceId: string) {
+    await at(plan.returnAt);
+    await fleet.restart(instanceId);
+    if (withFunction) await topic.publish('launching-from-warm-pool', instanceId);
+    const tagLeft = ec2.instances.get(instanceId)?.tags.has(tag.key) ?? false;
+    say(`${instanceId} back from the warm pool`);
+    return { instanceId, at: now(), tagLeft };
+  }
+
+  async function watch(): Promise<void> {
+    for (; !untilEnd.aborted; await sleep(WATCH_EVERY_MS)) {
+      noteWhatIsOut(scaleIns, await Promise.all(haproxies.map((haproxy) => haproxy.serversInPlace())), now());
+    }
   }
 
   function now(): number {
@@ -132,40 +135,29 @@ export async function runScenario(name: ScenarioName, options: ScenarioOptions):
     const { sent, lost } = load.counts;
     options.onProgress(`${(now() / 1000).toFixed(1).padStart(5)} s  ${line}  (${lost} of ${sent} lost so far)`);
   }
+}
 
-  async function scaleIn(instanceId: string, time: number): Promise<void> {
-    await at(time);
-    const leaving: ScaleIn = { instanceId, ...(name === 'function' && { hookAt: now() }) };
-    scaleIns.push(leaving);
-    const toWarmPool = instanceId === first;
-    let delivery = Promise.resolve();
-    if (name === 'function') {
-      delivery = topic.publish(toWarmPool ? 'terminating-to-warm-pool' : 'terminating', instanceId).then(() => {
-        if (endpoint.instances.get(instanceId)?.tags.get(tag.key) === tag.value) leaving.taggedAt = now();
-      });
-      // Awaited below: the heartbeat timeout does not wait for the function.
-      delivery.catch(() => {});
-      await at(time + plan.heartbeatMs);
-    }
-    leaving.killedAt = now();
-    await fleet.kill(instanceId, toWarmPool ? 'stopped' : 'terminated');
-    await delivery;
-    say(`${instanceId} killed${sinceHook(leaving)}`);
-  }
-
-  async function comeBack(instanceId: string): Promise<Return> {
-    await at(plan.returnAt);
-    await fleet.restart(instanceId);
-    if (name === 'function') await topic.publish('launching-from-warm-pool', instanceId);
-    const tagLeft = endpoint.instances.get(instanceId)?.tags.has(tag.key) ?? false;
-    say(`${instanceId} back from the warm pool`);
-    return { instanceId, at: now(), tagLeft };
+/**
+ * Notes which instances every HAProxy has let go of; one that takes an instance back before its end has not let go.
+ * @param inPlace the servers of each HAProxy; undefined where it did not answer.
+ */
+export function noteWhatIsOut(
+  scaleIns: readonly ScaleIn[],
+  inPlace: readonly (ReadonlySet<string> | undefined)[],
+  now: number,
+): void {
+  if (inPlace.includes(undefined)) return;
+  for (const leaving of scaleIns) {
+    // After its end it may come back from the warm pool.
+    if (leaving.killedAt !== undefined && leaving.outAt !== undefined) continue;
+    if (inPlace.some((servers) => servers?.has(leaving.instanceId))) delete leaving.outAt;
+    else leaving.outAt ??= now;
   }
 }
 
-function sinceHook({ hookAt, taggedAt, reloadedAt }: ScaleIn): string {
+function sinceHook({ hookAt, taggedAt, outAt }: ScaleIn): string {
   if (hookAt === undefined) return '';
   const after = (time: number | undefined) =>
     time === undefined ? 'never' : `${((time - hookAt) / 1000).toFixed(2)} s`;
-  return `; from the hook to the tag ${after(taggedAt)}, out of HAProxy ${after(reloadedAt)}`;
+  return `; from the hook to the tag ${after(taggedAt)}, out of HAProxy ${after(outAt)}`;
 }

@@ -1,5 +1,10 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { SNSEvent } from 'aws-lambda';
 import type { LambdaProcess } from '../aws/lambda.ts';
-import { lifecycleEvent, type Sample } from './lifecycle-event.ts';
+
+/** The lifecycle messages that are sent here, each from a whole SNS event as AWS sends it. */
+type Sample = 'terminating' | 'terminating-to-warm-pool' | 'launching-from-warm-pool';
 
 /** The SNS topic, with the function subscribed to it. */
 export interface Topic {
@@ -28,4 +33,17 @@ export function topicOf(lambda: LambdaProcess): Topic {
       return delivery;
     },
   };
+}
+
+/** A sample as it would come for this instance, now. */
+async function lifecycleEvent(sample: Sample, instanceId: string): Promise<SNSEvent> {
+  const file = new URL(`../../test/events/${sample}.json`, import.meta.url);
+  const event: SNSEvent = JSON.parse(await readFile(file, 'utf8'));
+  const now = new Date().toISOString();
+  for (const { Sns } of event.Records) {
+    const message = JSON.parse(Sns.Message);
+    Sns.Timestamp = now;
+    Sns.Message = JSON.stringify({ ...message, EC2InstanceId: instanceId, RequestId: randomUUID(), Time: now });
+  }
+  return event;
 }

@@ -1,35 +1,12 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { makeTemporaryFolder, type TemporaryFolder } from '../aws/temporary-folder.ts';
 
-/** A folder for everything that a run leaves on disk while it runs. */
-export interface WorkingFolder {
-  readonly path: string;
-  remove(): Promise<void>;
-}
-
-// Reads until this process is gone, however it went, then ends what would outlive it: HAProxy, by its process id, and
-// the folder, in which there may be read-only ones.
-const SENTINEL = `
-  cat
-  if [ -f "$1/haproxy.pid" ]; then kill "$(cat "$1/haproxy.pid")"; fi
-  if [ -d "$1" ]; then chmod -R u+w "$1" && rm -rf "$1"; fi
+// What outlives this process when it is killed: HAProxy and the consumers, by their process ids.
+const END_OTHERS = `
+  for file in "$1"/*/haproxy.pid; do [ ! -f "$file" ] || kill "$(cat "$file")"; done
+  for file in "$1"/*/*.group; do [ ! -f "$file" ] || kill -s KILL -- "-$(cat "$file")"; done
 `;
 
-/** Makes an empty folder that goes with this process, and HAProxy with it, even if this process is killed. */
-export async function makeWorkingFolder(): Promise<WorkingFolder> {
-  const path = await mkdtemp(join(tmpdir(), 'drain-'));
-  // Detached, so that Ctrl-C in a terminal does not reach it.
-  const sentinel = spawn('sh', ['-c', SENTINEL, 'sh', path], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
-  const ended = once(sentinel, 'exit');
-  return {
-    path,
-    async remove() {
-      sentinel.stdin.end();
-      const [code] = await ended;
-      if (code !== 0) throw new Error(`${path} cannot be removed`);
-    },
-  };
+/** Makes an empty folder that goes with this process, and HAProxy and the consumers with it, even if it is killed. */
+export function makeWorkingFolder(): TemporaryFolder {
+  return makeTemporaryFolder('drain-', END_OTHERS);
 }

@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { DescribeInstancesCommand, EC2Client, type Instance } from '@aws-sdk/client-ec2';
+import { readSettings } from '../../../src/settings.ts';
+import { type Consumer, runEvery, type Surroundings } from '../consumer.ts';
+import { type Server, serverLines } from '../haproxy.ts';
+
+const run = promisify(execFile);
+const { tag: removalTag } = readSettings({});
+
+/** As little as reads the tag: asks EC2, writes HAProxy's configuration, and reloads HAProxy if it has changed. */
+export const own: Consumer = {
+  name: 'own',
+  intervalMs: 1500,
+  runMs: 500,
+  reloads: true,
+  requirement: async () => 'part of the proof',
+  async start(surroundings) {
+    const { ec2Url: endpoint, region } = surroundings;
+    const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
+    const ec2 = new EC2Client({ endpoint, region, credentials });
+    const consumer = await runEvery(own.intervalMs, () => build(ec2, surroundings));
+    return {
+      failures: consumer.failures,
+      async stop() {
+        await consumer.stop();
+        ec2.destroy();
+      },
+    };
+  },
+};
+
+async function build(ec2: EC2Client, surroundings: Surroundings): Promise<void> {
+  const { configFile, pidFile, staticConfiguration, group, serverPort } = surroundings;
+  const servers = await serversToKeep(ec2, group, serverPort);
+  const configuration = staticConfiguration + serverLines(servers);
+  if (configuration === (await readFile(configFile, 'utf8'))) return;
+  const candidate = `${configFile}.new`;
+  await writeFile(candidate, configuration);
+  await run('haproxy', ['-c', '-f', candidate]);
+  await rename(candidate, configFile);
+  process.kill(Number(await readFile(pidFile, 'utf8')), 'SIGUSR2');
+}
+
+/** The servers that belong into the load balancer: running instances of the group without the removal tag. */
+async function serversToKeep(ec2: EC2Client, group: string, port: number): Promise<Server[]> {
+  const { Reservations = [] } = await ec2.send(
+    new DescribeInstancesCommand({
+      Filters: [
+        { Name: 'tag:aws:autoscaling:groupName', Values: [group] },
+        { Name: 'instance-state-name', Values: ['running'] },
+      ],
+    }),
+  );
+  return Reservations.flatMap(({ Instances = [] }) => Instances)
+    .filter((instance) => tagOf(instance, removalTag.key) !== removalTag.value)
+    .map(({ InstanceId = '', PrivateIpAddress = '' }) => ({ instanceId: InstanceId, address: PrivateIpAddress, port }));
+}
+
+function tagOf({ Tags = [] }: Instance, key: string): string | undefined {
+  return Tags.find(({ Key }) => Key === key)?.Value;
+}
