@@ -13,7 +13,6 @@ export interface Parameter {
   readonly AllowedValues?: readonly (string | number)[];
   readonly MinValue?: number;
   readonly MaxValue?: number;
-  readonly MaxLength?: number;
 }
 
 export interface Resource {
