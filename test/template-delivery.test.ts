@@ -220,6 +220,7 @@ describe('the hooks', () => {
     const hook = propertiesOf<Record<string, unknown>>(made, 'TerminatingHook');
     expect(optionsOf(made.outputs.PutLifecycleHookCommand)).toEqual({
       region: 'us-west-2',
+      output: 'text',
       'auto-scaling-group-name': '"$GROUP"',
       'lifecycle-hook-name': hook.LifecycleHookName,
       'lifecycle-transition': hook.LifecycleTransition,
@@ -232,7 +233,12 @@ describe('the hooks', () => {
 
   it('need not be two: a notification, put by the other command, passes the filter too', () => {
     const { 'notification-types': Event, ...others } = optionsOf(made.outputs.PutNotificationConfigurationCommand);
-    expect(others).toEqual({ region: 'us-west-2', 'auto-scaling-group-name': '"$GROUP"', 'topic-arn': 'Topic' });
+    expect(others).toEqual({
+      region: 'us-west-2',
+      output: 'text',
+      'auto-scaling-group-name': '"$GROUP"',
+      'topic-arn': 'Topic',
+    });
     const notification = JSON.stringify({ Event, Origin: 'WarmPool', Destination: 'AutoScalingGroup' });
     expect(passes(subscription.FilterPolicy, notification)).toBe(true);
   });

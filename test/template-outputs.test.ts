@@ -41,6 +41,8 @@ it('a command has the group collect the metric that the silence alarm looks at',
         'enable-metrics-collection',
         '--region',
         'us-west-2',
+        '--output',
+        'text',
         '--auto-scaling-group-name',
         'web servers',
       ],
@@ -56,7 +58,7 @@ it.each([
   const [call = [], ...others] = run(String(stack.outputs[name]));
   expect(others).toEqual([]);
   expect(call.slice(0, -1)).toEqual([
-    ...['ec2', operation, '--region', 'us-west-2', '--resources', 'i-05629ab7d9287e205', '--tags'],
+    ...['ec2', operation, '--region', 'us-west-2', '--output', 'text', '--resources', 'i-05629ab7d9287e205', '--tags'],
   ]);
   expect(JSON.parse(call.at(-1) ?? '')).toEqual([{ Key: 'lb/drain=1', Value: 'now' }]);
 });
