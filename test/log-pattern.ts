@@ -1,18 +1,23 @@
 /**
  * Whether CloudWatch Logs' pattern finds a line: comparisons of JSON fields with a text or, for one that has to be there,
- * with `*`, joined by `&&`.
+ * with `*`, joined by `&&`; in parentheses, by `||`.
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
  * @throws Error for what is not covered.
  */
 export function finds(pattern: string, line: unknown): boolean {
-  const [, comparisons] = /^\{ (.+) \}$/.exec(pattern) ?? [];
-  if (comparisons === undefined) throw new Error(`${pattern} is no pattern for JSON`);
-  return comparisons.split(' && ').every((comparison) => {
-    const [, selector, text] = /^(\$\S+) = (?:"([^"*]+)"|\*)$/.exec(comparison) ?? [];
-    if (selector === undefined) throw new Error(`${comparison} is a comparison that is unknown here`);
-    const held = select(line, selector);
-    return text === undefined ? held !== undefined : held === text;
+  const [, conditions] = /^\{ (.+) \}$/.exec(pattern) ?? [];
+  if (conditions === undefined) throw new Error(`${pattern} is no pattern for JSON`);
+  return conditions.split(' && ').every((condition) => {
+    const [, alternatives] = /^\((.+)\)$/.exec(condition) ?? [];
+    return (alternatives ?? condition).split(alternatives ? ' || ' : ' && ').some((text) => compares(text, line));
   });
+}
+
+function compares(comparison: string, line: unknown): boolean {
+  const [, selector, text] = /^(\$\S+) = (?:"([^"*]+)"|\*)$/.exec(comparison) ?? [];
+  if (selector === undefined) throw new Error(`${comparison} is a comparison that is unknown here`);
+  const held = select(line, selector);
+  return text === undefined ? held !== undefined : held === text;
 }
 
 /** What a selector such as `$.message.outcome` picks out of a line. */

@@ -13,7 +13,6 @@ export interface Parameter {
   readonly AllowedValues?: readonly (string | number)[];
   readonly MinValue?: number;
   readonly MaxValue?: number;
-  readonly MaxLength?: number;
 }
 
 export interface Resource {
@@ -82,7 +81,7 @@ export function deploy(parameters: Record<string, string | number> = {}, partiti
   }
 
   function resolve(value: unknown): unknown {
-    if (Array.isArray(value)) return value.map(resolve);
+    if (Array.isArray(value)) return value.map(resolve).filter((item) => item !== undefined);
     if (typeof value !== 'object' || value === null) return value;
     // A function stands alone in its object.
     const [[name, operand] = [], ...others] = Object.entries(value);

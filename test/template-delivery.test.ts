@@ -4,10 +4,11 @@ import type { SNSEvent } from 'aws-lambda';
 import { mockClient } from 'aws-sdk-client-mock';
 import { describe, expect, it } from 'vitest';
 import { readMessage } from '../src/lifecycle-message.ts';
+import { readSettings } from '../src/settings.ts';
 import { event } from './event.ts';
 import { combinations, comparedKeys, type FilterPolicy, passes } from './filter-policy.ts';
 import { coldStart } from './invoke.ts';
-import { deploy, ofType, propertiesOf, type Stack } from './stack.ts';
+import { deploy, ofType, propertiesOf, type Stack, TEMPLATE } from './stack.ts';
 
 const EXISTING_TOPIC = 'arn:aws:sns:us-west-2:123456789012:existing';
 
@@ -61,7 +62,7 @@ describe("the subscription's filter", () => {
     }
   });
 
-  it('lets a message through whose instance is not named, so that the function says so', () => {
+  it('lets a message through that names no instance, so that the function reports it', () => {
     const text = JSON.stringify({ LifecycleTransition: 'autoscaling:EC2_INSTANCE_TERMINATING' });
     expect(passes(subscription.FilterPolicy, text)).toBe(true);
   });
@@ -128,41 +129,40 @@ describe.each([
     }
   });
 
-  it('is told for further groups in the outputs', () => {
+  it('is in the commands for further groups', () => {
     expect(made.outputs.TopicArn).toBe(topic);
     expect(made.outputs.PutLifecycleHookCommand).toContain(` --notification-target-arn ${topic} `);
     expect(made.outputs.PutNotificationConfigurationCommand).toMatch(new RegExp(` --topic-arn ${topic}$`));
   });
 });
 
-it('the outputs name what the commands of the README need', () => {
-  expect(stack.outputs).toMatchObject({
-    TopicArn: 'Topic',
-    HookRoleArn: 'HookRole.Arn',
-    FunctionName: 'Function',
-    LogGroupName: 'LogGroup',
-    FailureQueueUrl: 'FailureQueue',
-  });
-});
-
-it('a topic is made only when none is given', () => {
-  expect(Object.keys(ofType(stack, 'AWS::SNS::Topic'))).toEqual(['Topic']);
+it('a topic is made only when none is given, with no key that the publishers could not use', () => {
+  expect(ofType(stack, 'AWS::SNS::Topic')).toEqual({ Topic: {} });
   const types = Object.values(deploy({ TopicArn: EXISTING_TOPIC }).resources).map(({ Type }) => Type);
   expect(types.filter((type) => /^AWS::SNS::Topic/.test(type))).toEqual([]);
 });
 
-it('the failure queue is encrypted and keeps messages as long as SQS does, 14 days', () => {
+it('the failure queue is encrypted, and keeps messages for as long as SQS can, 14 days', () => {
   expect(propertiesOf(stack, 'FailureQueue')).toEqual({
     SqsManagedSseEnabled: true,
     MessageRetentionPeriod: 14 * 24 * 60 * 60,
   });
 });
 
-it.each([60, 300, 7200])('an event is given up when its hook of %d s has timed out', (HeartbeatTimeout) => {
-  const made = deploy({ AutoScalingGroupName: 'web', HeartbeatTimeout });
-  expect(propertiesOf(made, 'TerminatingHook')).toMatchObject({ HeartbeatTimeout });
-  expect(propertiesOf(made, 'EventInvokeConfig')).toMatchObject({ MaximumEventAgeInSeconds: HeartbeatTimeout });
-});
+const { MinValue, Default, MaxValue } = TEMPLATE.Parameters.HeartbeatTimeout ?? {};
+
+it.each([Number(MinValue), Number(Default), Number(MaxValue)])(
+  'an event is given up, by Lambda and by the function, when its hook of %d s has timed out',
+  (HeartbeatTimeout) => {
+    const made = deploy({ AutoScalingGroupName: 'web', HeartbeatTimeout });
+    expect(propertiesOf(made, 'TerminatingHook')).toMatchObject({ HeartbeatTimeout });
+    expect(propertiesOf(made, 'EventInvokeConfig')).toMatchObject({ MaximumEventAgeInSeconds: HeartbeatTimeout });
+    const { Environment } = propertiesOf<{ Environment: { Variables: Record<string, unknown> } }>(made, 'Function');
+    // Lambda hands every value on as a text.
+    const variables = Object.entries(Environment.Variables).map(([name, value]) => [name, String(value)]);
+    expect(readSettings(Object.fromEntries(variables)).maxAgeMs).toBe(HeartbeatTimeout * 1000);
+  },
+);
 
 describe('the hooks', () => {
   it.each([
@@ -192,6 +192,13 @@ describe('the hooks', () => {
     });
   });
 
+  it('have a name each: Auto Scaling takes a second one of the same name for a change of the first', () => {
+    const hooks = ofType<{ LifecycleHookName: string }>(made, 'AWS::AutoScaling::LifecycleHook');
+    const names = Object.values(hooks).map(({ LifecycleHookName }) => LifecycleHookName);
+    expect(new Set(names).size).toBe(2);
+    for (const name of names) expect(name).toContain('remove-from-lb');
+  });
+
   it.each(['TerminatingHook', 'LaunchingHook'])('are put when the way to the tag is complete: %s', (hook) => {
     const before = dependenciesOf(made, hook);
     for (const id of [
@@ -213,6 +220,7 @@ describe('the hooks', () => {
     const hook = propertiesOf<Record<string, unknown>>(made, 'TerminatingHook');
     expect(optionsOf(made.outputs.PutLifecycleHookCommand)).toEqual({
       region: 'us-west-2',
+      output: 'text',
       'auto-scaling-group-name': '"$GROUP"',
       'lifecycle-hook-name': hook.LifecycleHookName,
       'lifecycle-transition': hook.LifecycleTransition,
@@ -223,9 +231,14 @@ describe('the hooks', () => {
     });
   });
 
-  it('can be spared by a notification that passes the filter, put by the other command', () => {
+  it('need not be two: a notification, put by the other command, passes the filter too', () => {
     const { 'notification-types': Event, ...others } = optionsOf(made.outputs.PutNotificationConfigurationCommand);
-    expect(others).toEqual({ region: 'us-west-2', 'auto-scaling-group-name': '"$GROUP"', 'topic-arn': 'Topic' });
+    expect(others).toEqual({
+      region: 'us-west-2',
+      output: 'text',
+      'auto-scaling-group-name': '"$GROUP"',
+      'topic-arn': 'Topic',
+    });
     const notification = JSON.stringify({ Event, Origin: 'WarmPool', Destination: 'AutoScalingGroup' });
     expect(passes(subscription.FilterPolicy, notification)).toBe(true);
   });

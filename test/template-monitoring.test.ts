@@ -3,6 +3,7 @@ import { startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
 import { startLambda } from '../scripts/aws/lambda.ts';
 import type { LogEntry } from '../scripts/aws/lambda-process.ts';
 import { bundle } from '../scripts/bundle.ts';
+import { type Alarm, metricsOf, stateOf } from './alarm.ts';
 import { event, eventWith } from './event.ts';
 import { finds, select } from './log-pattern.ts';
 import { deploy, ofType, propertiesOf } from './stack.ts';
@@ -13,18 +14,6 @@ interface MetricFilter {
   readonly MetricTransformations: readonly [
     { readonly MetricNamespace: string; readonly MetricName: string; readonly MetricValue: string },
   ];
-}
-
-interface Alarm {
-  readonly Namespace?: string;
-  readonly MetricName?: string;
-  readonly Dimensions?: readonly { readonly Name: string; readonly Value: string }[];
-  readonly Metrics?: readonly [
-    { readonly Id: string; readonly MetricStat: { readonly Metric: object; readonly Stat: string } },
-    { readonly Id: string; readonly Expression: string },
-  ];
-  readonly ComparisonOperator: string;
-  readonly Threshold: number;
 }
 
 const stack = deploy();
@@ -104,67 +93,82 @@ it('the log is kept for as long as the parameter says', () => {
   expect(propertiesOf(deploy({ LogRetentionDays: 7 }), 'LogGroup')).toEqual({ RetentionInDays: 7 });
 });
 
+const FUNCTION = [{ Name: 'FunctionName', Value: 'Function' }];
+const QUEUE = [{ Name: 'QueueName', Value: 'FailureQueue.QueueName' }];
+
 describe('the alarms', () => {
   it.each([
-    ['ErrorsAlarm', 'AWS/Lambda', 'Errors', { Name: 'FunctionName', Value: 'Function' }, 'Sum'],
-    ['ThrottlesAlarm', 'AWS/Lambda', 'Throttles', { Name: 'FunctionName', Value: 'Function' }, 'Sum'],
-    [
-      'FailureQueueAlarm',
-      'AWS/SQS',
-      'ApproximateNumberOfMessagesVisible',
-      { Name: 'QueueName', Value: 'FailureQueue.QueueName' },
-      'Maximum',
-    ],
-  ])('%s goes off at the first', (id, Namespace, MetricName, dimension, Statistic) => {
+    ['ErrorsAlarm', 'AWS/Lambda', 'Errors', FUNCTION, 'Sum'],
+    ['ThrottlesAlarm', 'AWS/Lambda', 'Throttles', FUNCTION, 'Sum'],
+    ['DroppedEventsAlarm', 'AWS/Lambda', 'AsyncEventsDropped', FUNCTION, 'Sum'],
+  ])('%s goes off at the first, and ends a minute later', (id, Namespace, MetricName, Dimensions, Stat) => {
     const alarm = propertiesOf<Alarm>(stack, id);
-    expect(alarm).toMatchObject({ Namespace, MetricName, Dimensions: [dimension], Statistic });
-    expect([0, 1].map((value) => goesOff(alarm, value))).toEqual([false, true]);
+    expect(metricsOf(alarm)).toEqual({ metric: { Metric: { Namespace, MetricName, Dimensions }, Stat, Period: 60 } });
+    const minutes = { metric: [undefined, 0, 1, undefined] };
+    expect([1, 2, 3, 4].map((end) => stateOf(alarm, minutes, end))).toEqual(['OK', 'OK', 'ALARM', 'OK']);
+  });
+
+  it('FailureQueueAlarm goes off at the first message, and stays on while somebody reads it', () => {
+    const alarm = propertiesOf<Alarm>(stack, 'FailureQueueAlarm');
+    const metrics = Object.entries(metricsOf(alarm));
+    expect(metrics.map(([, { Metric, ...how }]) => ({ ...Metric, ...how }))).toEqual(
+      ['ApproximateNumberOfMessagesVisible', 'ApproximateNumberOfMessagesNotVisible'].map((MetricName) => ({
+        Namespace: 'AWS/SQS',
+        MetricName,
+        Dimensions: QUEUE,
+        Stat: 'Maximum',
+        Period: 60,
+      })),
+    );
+    const [visible = '', hidden = ''] = metrics.map(([name]) => name);
+    // None, none that the queue knows of, one that lies there, one that is read, one of each, none.
+    const minutes = { [visible]: [undefined, 0, 1, 0, 1, 0], [hidden]: [undefined, 0, 0, 1, 1, 0] };
+    const states = [1, 2, 3, 4, 5, 6].map((end) => stateOf(alarm, minutes, end));
+    expect(states).toEqual(['OK', 'OK', 'ALARM', 'ALARM', 'ALARM', 'OK']);
   });
 
   it.each([60, 300, 7200])(
     'LateTagAlarm goes off at a tag later than half of a heartbeat timeout of %d s',
     (seconds) => {
       const alarm = propertiesOf<Alarm>(deploy({ HeartbeatTimeout: seconds }), 'LateTagAlarm');
-      const [delay, share] = alarm.Metrics ?? [];
-      expect(delay).toMatchObject({
-        MetricStat: { Metric: { Namespace: 'remove-from-lb', MetricName: 'TagDelay' }, Stat: 'Maximum' },
-        ReturnData: false,
-      });
-      const shareOf = (ms: number) => {
-        const [first, ...divisors] = share?.Expression.split(' / ') ?? [];
-        expect(first).toBe(delay?.Id);
-        return divisors.reduce((value, divisor) => value / Number(divisor), ms);
-      };
       const half = (seconds * 1000) / 2;
-      expect([half, half + 1].map((ms) => goesOff(alarm, shareOf(ms)))).toEqual([false, true]);
+      const [[name = '', metric] = []] = Object.entries(metricsOf(alarm));
+      expect(metric).toEqual({
+        Metric: { Namespace: 'remove-from-lb', MetricName: 'TagDelay' },
+        Stat: 'Maximum',
+        Period: 60,
+      });
+      const minutes = { [name]: [undefined, half, half + 1, undefined] };
+      expect([1, 2, 3, 4].map((end) => stateOf(alarm, minutes, end))).toEqual(['OK', 'OK', 'ALARM', 'OK']);
     },
   );
 
-  const alarms = Object.entries(ofType<Alarm>(stack, 'AWS::CloudWatch::Alarm'));
+  const AlarmTopicArn = 'arn:aws:sns:us-west-2:123456789012:on-call';
+  const every = ofType<Alarm>(deploy({ AutoScalingGroupName: 'web', AlarmTopicArn }), 'AWS::CloudWatch::Alarm');
 
-  it('are these four', () => {
-    expect(alarms.map(([id]) => id)).toEqual(['ErrorsAlarm', 'FailureQueueAlarm', 'ThrottlesAlarm', 'LateTagAlarm']);
+  it('are these six, each with a description for whoever gets its message', () => {
+    expect(Object.keys(every)).toEqual([
+      'ErrorsAlarm',
+      'FailureQueueAlarm',
+      'DroppedEventsAlarm',
+      'ThrottlesAlarm',
+      'LateTagAlarm',
+      'SilenceAlarm',
+    ]);
+    for (const alarm of Object.values(every))
+      expect(alarm).toHaveProperty('AlarmDescription', expect.stringMatching(/\.$/));
   });
 
-  it.each(alarms)(
-    '%s takes silence for a good sign, looks at every minute, and tells nobody by default',
-    (_, alarm) => {
-      expect(alarm).toMatchObject({ TreatMissingData: 'notBreaching', EvaluationPeriods: 1 });
-      expect(JSON.stringify(alarm)).toContain('"Period":60');
-      expect(alarm).not.toHaveProperty('AlarmActions');
-      expect(alarm).not.toHaveProperty('OKActions');
-    },
-  );
-
-  it('tell the topic that is given when they go off and when they end', () => {
-    const AlarmTopicArn = 'arn:aws:sns:us-west-2:123456789012:on-call';
-    for (const alarm of Object.values(ofType(deploy({ AlarmTopicArn }), 'AWS::CloudWatch::Alarm'))) {
+  it('notify the topic that is given when they go off and when they end', () => {
+    for (const alarm of Object.values(every)) {
       expect(alarm).toMatchObject({ AlarmActions: [AlarmTopicArn], OKActions: [AlarmTopicArn] });
     }
   });
-});
 
-function goesOff({ ComparisonOperator, Threshold }: Alarm, value: number): boolean {
-  if (ComparisonOperator !== 'GreaterThanThreshold') throw new Error(`${ComparisonOperator} is unknown here`);
-  return value > Threshold;
-}
+  it('notify nobody by default', () => {
+    for (const alarm of Object.values(ofType(deploy({ AutoScalingGroupName: 'web' }), 'AWS::CloudWatch::Alarm'))) {
+      expect(alarm).not.toHaveProperty('AlarmActions');
+      expect(alarm).not.toHaveProperty('OKActions');
+    }
+  });
+});

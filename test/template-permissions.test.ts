@@ -163,6 +163,22 @@ describe.each([
   });
 });
 
+describe('with an encrypted topic', () => {
+  const TopicKeyArn = 'arn:aws:kms:us-west-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab';
+
+  it("the hook's role uses its key to publish, and this one key only", () => {
+    const [publish, ...others] = permissionsOf(deploy({ TopicArn: EXISTING_TOPIC, TopicKeyArn }), 'HookRole');
+    expect(publish).toMatchObject({ Action: 'sns:Publish' });
+    expect(others).toEqual([
+      { Effect: 'Allow', Action: ['kms:GenerateDataKey*', 'kms:Decrypt'], Resource: TopicKeyArn },
+    ]);
+  });
+
+  it('the key is of no use to the topic that the stack makes, which is not encrypted with it', () => {
+    expect(permissionsOf(deploy({ TopicKeyArn }), 'HookRole')).toEqual(permissionsOf(stack, 'HookRole'));
+  });
+});
+
 it('no role has permissions from anywhere else', () => {
   const roles = ofType<Role>(deploy({ AutoScalingGroupName: 'web' }), 'AWS::IAM::Role');
   expect(Object.keys(roles)).toEqual(['FunctionRole', 'HookRole']);
