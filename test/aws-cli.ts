@@ -14,10 +14,10 @@ export function awsCli(endpointUrl: string, more: Readonly<Record<string, string
   };
 }
 
-/** Puts an `aws` into the folder that prints this, and then fails; returns a path on which it comes first. */
-export async function pathWithBreakingAws(folder: string, prints: string): Promise<string> {
+/** Puts an `aws` into the folder that prints this and ends so; returns a path on which it comes first. */
+export async function pathWithAws(folder: string, prints: string, status: number): Promise<string> {
   const file = join(folder, 'aws');
-  await writeFile(file, `#!/bin/sh\nprintf '${prints}'\necho 'Connection was closed' >&2\nexit 255\n`);
+  await writeFile(file, `#!/bin/sh\nprintf '${prints}'\nexit ${status}\n`);
   await chmod(file, 0o755);
   return `${folder}:${process.env.PATH}`;
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Ec2Endpoint, startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
 import type { Instance } from '../scripts/aws/ec2-instances.ts';
-import { awsCli, pathWithBreakingAws } from './aws-cli.ts';
+import { awsCli, pathWithAws } from './aws-cli.ts';
 import { skippedWithout } from './programs.ts';
 import { type SocketHaproxy, startHaproxy } from './stats-socket.ts';
 
@@ -15,7 +15,7 @@ const SCRIPT = 'examples/runtime-api/drain-tagged-servers.sh';
 const skipped = skippedWithout({ haproxy: '-v', socat: '-V', aws: '--version' }, SCRIPT);
 
 const [A, B, C] = ['i-0000000a', 'i-0000000b', 'i-0000000c'];
-const PATIENCE = { timeout: 40_000, interval: 50 };
+const PATIENCE = { timeout: 60_000, interval: 50 };
 
 let folder: string;
 let ec2: Ec2Endpoint;
@@ -237,7 +237,7 @@ describe.skipIf(skipped)('drain-tagged-servers.sh', { timeout: 120_000 }, () => 
   test('sends no command to HAProxy when the AWS CLI prints a part and then fails', async () => {
     const connections: Socket[] = [];
     const socket = await listen((connection) => connections.push(connection));
-    const path = await pathWithBreakingAws(folder, `${A}\\trunning\\ttagged\\n${B}\\trunning\\tuntagged\\n`);
+    const path = await pathWithAws(folder, `${A}\\trunning\\ttagged\\n${B}\\trunning\\tuntagged\\n`, 255);
     const script = drainTagged([socket], { PATH: path });
     await vi.waitFor(() => expect(script.errors().match(/nothing is changed/g)?.length).toBeGreaterThan(2), PATIENCE);
     expect(connections).toEqual([]);
