@@ -15,6 +15,8 @@ const SCRIPT = 'examples/runtime-api/drain-tagged-servers.sh';
 const skipped = skippedWithout({ haproxy: '-v', socat: '-V', aws: '--version' }, SCRIPT);
 
 const [A, B, C] = ['i-0000000a', 'i-0000000b', 'i-0000000c'];
+/** Of the answer to `show servers state`. */
+const HEADER = '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n';
 const PATIENCE = { timeout: 60_000, interval: 50 };
 
 let folder: string;
@@ -161,6 +163,35 @@ describe.skipIf(skipped)('drain-tagged-servers.sh', { timeout: 120_000 }, () => 
     expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
   });
 
+  test('knows what it drained even when it is killed before HAProxy has answered', async () => {
+    const instance = given(A, { remove_from_lb: 'yes' });
+    given(B);
+    const arrived = Promise.withResolvers<void>();
+    const server = await listen((connection) => {
+      connection.once('data', (command) => {
+        if (command.toString() === `set server web/${A} state drain\n`) arrived.resolve();
+        else connection.end(`1\n${HEADER}3 web 1 ${A} 127.0.0.1 2 0 1\n\n`);
+      });
+      connection.on('error', () => {});
+    });
+    const first = drainTagged([server]);
+    await arrived.promise;
+    await first.stop();
+    instance.tags.delete('remove_from_lb');
+    await rm(server);
+    // As HAProxy would be then.
+    const commands: string[] = [];
+    await listen((connection) => {
+      connection.once('data', (command) => {
+        commands.push(command.toString());
+        connection.end(/^show/.test(command.toString()) ? `1\n${HEADER}3 web 1 ${A} 127.0.0.1 2 8 1\n\n` : '\n');
+      });
+    }, server);
+    const second = drainTagged([server]);
+    await second.passes(1);
+    expect(commands).toContain(`set server web/${A} state ready\n`);
+  });
+
   test('gives up what a restart of HAProxy brought back: who drains it then is somebody else', async () => {
     const instance = given(A, { remove_from_lb: 'yes' });
     given(B);
@@ -254,7 +285,6 @@ describe.skipIf(skipped)('drain-tagged-servers.sh', { timeout: 120_000 }, () => 
     expect(script.errors()).toContain('no instance of web would be left to serve; nothing is changed');
   });
 
-  const HEADER = '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n';
   test.each([
     ['breaks off', `1\n${HEADER}3 web 2 ${B} 127.0.0.1 2 0 1\n`, 'no answer'],
     [
