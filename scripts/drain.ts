@@ -7,6 +7,8 @@ import { bundle } from './bundle.ts';
 import { chartOf } from './drain/chart.ts';
 import type { Consumer } from './drain/consumer.ts';
 import { own } from './drain/consumers/own.ts';
+import { runtimeApi } from './drain/consumers/runtime-api.ts';
+import { script } from './drain/consumers/script.ts';
 import { figuresOf, type Report, tableOf } from './drain/figures.ts';
 import { haproxyVersion } from './drain/haproxy.ts';
 import { fullPlan, heartbeatArithmetic, shortPlan } from './drain/plan.ts';
@@ -14,7 +16,7 @@ import { runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from 
 import { problemsOf } from './drain/verdict.ts';
 import { makeWorkingFolder } from './drain/working-folder.ts';
 
-const CONSUMERS: readonly Consumer[] = [own];
+const CONSUMERS: readonly Consumer[] = [own, runtimeApi, script];
 const MOST_HAPROXIES = 4;
 
 const USAGE = `npm run drain -- [options]

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Ec2Endpoint, type Fault, startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
+import { type Ec2Endpoint, startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
+import type { Fault } from '../scripts/aws/ec2-fault.ts';
 import { startLambda } from '../scripts/aws/lambda.ts';
 import { bundle } from '../scripts/bundle.ts';
 import { event } from './event.ts';

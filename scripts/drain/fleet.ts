@@ -2,7 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import type { Ec2Endpoint, Instance } from '../aws/ec2-endpoint.ts';
+import type { Ec2Endpoint } from '../aws/ec2-endpoint.ts';
+import type { Instance } from '../aws/ec2-instances.ts';
 import type { Server } from './haproxy.ts';
 
 /** The Auto Scaling group behind the load balancer. */

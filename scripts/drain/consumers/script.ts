@@ -1,0 +1,30 @@
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { type Consumer, runEvery } from '../consumer.ts';
+import { awsCliVersion } from './aws-cli.ts';
+
+const run = promisify(execFile);
+const SCRIPT = fileURLToPath(new URL('../../../examples/script/update-haproxy.sh', import.meta.url));
+
+/** The script of `examples/script`, at an interval, as a timer of systemd starts it. */
+export const script: Consumer = {
+  name: 'script',
+  intervalMs: 3000,
+  // The AWS CLI takes most of it; the rest is the check of the configuration and the reload.
+  runMs: 3000,
+  reloads: true,
+  requirement: awsCliVersion,
+  async start({ folder, configFile, pidFile, staticConfiguration, serverPort, group, environment, onProgress }) {
+    const template = join(folder, 'haproxy.cfg.template');
+    await writeFile(template, `${staticConfiguration}@SERVERS@\n`);
+    const reload = ['sh', '-c', 'kill -USR2 "$(cat "$0")"', pidFile];
+    const env = { ...environment, PORT: String(serverPort) };
+    return runEvery(script.intervalMs, async () => {
+      const { stdout } = await run(SCRIPT, [group, template, configFile, ...reload], { env });
+      if (stdout) onProgress(`         ${stdout.trim()}`);
+    });
+  },
+};
