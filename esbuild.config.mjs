@@ -1,63 +1,36 @@
 import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+const PROJECT = fileURLToPath(new URL('.', import.meta.url));
+
 /**
- * What is left out of the AWS SDK. Each step is there for its gain in load + first call, as `npm run bench -- cold-start`
- * shows it, one step on top of the last; signing, endpoint rules, error parsing, and telling transient errors from
- * permanent ones stay the SDK's own.
+ * How the AWS SDK is fitted to Lambda. Each step gains at least 5 % of load + first call, measured with and without it;
+ * `npm run bench -- cold-start` shows them one on top of the last. Signing, endpoint rules, error parsing, and the
+ * distinction of transient and permanent errors stay the SDK's own.
  * @type {import('esbuild').Plugin[]}
  */
 export const steps = [
-  // The schemas of EC2's 700 operations have keys such as [_xN], for all that esbuild knows with side effects. With the
-  // constants written in place it drops all but those of the two commands. 158 → 96 ms, 857 → 304 kB.
+  // The schemas of EC2's 700 operations have keys such as [_xN], and esbuild takes such keys for side effects. With the
+  // constants written in place it drops all schemas but those of the two commands.
   change('unused schemas', '@aws-sdk/client-ec2/dist-es/schemas/schemas_0.js', (text) => {
     const constants = new Map(
       [...text.matchAll(/^const (\w+) = ("[^"\n]*");$/gm)].map(([, name, value]) => [name, value]),
     );
     return text.replace(/\[(\w+)\]:/g, (key, name) => (constants.has(name) ? `${constants.get(name)}:` : key));
   }),
-  // Lambda gives a function its credentials in the environment; the other providers are clients of five more services.
-  // 96 → 86 ms, 304 → 168 kB.
-  change(
-    'credential providers',
-    '@aws-sdk/credential-provider-node/dist-es/index.js',
-    () => `import { fromEnv } from '@aws-sdk/credential-provider-env';
-      export const defaultProvider = (init) => fromEnv(init);`,
-  ),
+  // By such files the SDK picks its platform. Node's bring credential providers that are clients of five more services, and
+  // what looks for settings in ~/.aws. What Lambda has is in runtime-config.ts; the two others are the SDK's own choice for
+  // browsers, which have no ~/.aws either. Without these two it takes 6 % longer.
+  replace('what only other platforms need', {
+    '@aws-sdk/client-ec2/dist-es/runtimeConfig.js': resolve(PROJECT, 'src/runtime-config.ts'),
+    '@smithy/core/dist-es/submodules/endpoints/index.js': 'index.browser.js',
+    '@aws-sdk/core/dist-es/submodules/httpAuthSchemes/index.js': 'index.browser.js',
+  }),
   // import('node:http') starts Node's loader of ES modules and evaluates every getter of the module, and undici with it.
-  // 86 → 72 ms.
-  requireInsteadOfImport(),
+  atRunTime("import() of Node's modules", /^node:/, { supported: { 'dynamic-import': false } }),
   // EC2 has no event streams. Their import at run time keeps whole every module that they have in common with the rest.
-  // 72 → 64 ms, 168 → 148 kB.
-  change(
-    'event streams',
-    '@smithy/core/dist-es/submodules/event-streams/index.js',
-    () => `throw new Error('event streams are not part of this bundle');`,
-  ),
-  // Lambda has no ~/.aws, where the client looks for each setting that the environment lacks, by way of two errors. Here
-  // a setting that cannot be read is an error rather than passed over. 64 → 60 ms, 148 → 145 kB.
-  change(
-    'settings from ~/.aws',
-    '@smithy/core/dist-es/submodules/config/node-config-provider/configLoader.js',
-    () => `export const loadConfig =
-      ({ environmentVariableSelector, default: defaultValue }, { signingName, logger } = {}) =>
-      async () =>
-        environmentVariableSelector(process.env, { signingName, logger }) ??
-        (typeof defaultValue === 'function' ? defaultValue() : defaultValue);`,
-  ),
-  // node:http answers with a stream of Node's; to ask whether it is one of the Web's makes Node load those first.
-  // In the noise of the table, but 2 to 8 ms in each of three runs of 100 pairs with and without it.
-  change(
-    'web streams',
-    '@smithy/core/dist-es/submodules/serde/util-stream/stream-type-check.js',
-    () => 'export const isReadableStream = () => false; export const isBlob = () => false;',
-  ),
-  // To look whether there is a global `crypto`, for the id of each call, makes Node load all of Web Crypto. 60 → 57 ms.
-  change(
-    'Web Crypto',
-    '@smithy/core/dist-es/submodules/serde/uuid/v4.js',
-    () => `import { randomUUID } from 'node:crypto'; export const bindV4 = () => () => randomUUID();`,
-  ),
+  atRunTime('event streams', /^@smithy\/core\/event-streams$/, { external: ['@smithy/core/event-streams'] }),
 ];
 
 /**
@@ -66,58 +39,104 @@ export const steps = [
  */
 export default {
   // The names of the source files must not depend on where the project lies.
-  absWorkingDir: fileURLToPath(new URL('.', import.meta.url)),
+  absWorkingDir: PROJECT,
   entryPoints: { index: 'src/handler.ts' },
   bundle: true,
   platform: 'node',
   target: 'node24',
   format: 'cjs',
   minify: true,
-  // ES modules first: what is unused can be told from them. 267 → 158 ms, 1,484 → 857 kB.
+  // ES modules first: esbuild sees what of them is unused.
   mainFields: ['module', 'main'],
   legalComments: 'none',
-  plugins: [...steps, limitSize(150_000)],
+  plugins: [...steps, limitSize(140_000)],
 };
 
 /**
- * Changes a file of a dependency. The build fails when the bundle has nothing of the file, or the change does nothing.
+ * A step that changes the text of a dependency's file.
  * @param {string} name
  * @param {string} file below node_modules
  * @param {(text: string) => string} edit
- * @returns {import('esbuild').Plugin}
  */
 export function change(name, file, edit) {
+  return load(name, [file], async (path) => {
+    const text = await readFile(path, 'utf8');
+    const contents = edit(text);
+    return contents === text ? voidStep(`finds nothing to change in ${file}`) : { contents };
+  });
+}
+
+/**
+ * A step that takes other files in the place of a dependency's.
+ * @param {string} name
+ * @param {Record<string, string>} files absolute, or in the same folder; by the files below node_modules
+ */
+function replace(name, files) {
+  return load(name, Object.keys(files), async (path, file) => {
+    const other = resolve(dirname(path), files[file] ?? '');
+    return { contents: await readFile(other), loader: other.endsWith('.ts') ? 'ts' : 'js', resolveDir: dirname(other) };
+  });
+}
+
+/**
+ * @param {string} name
+ * @param {string[]} files below node_modules
+ * @param {(path: string, file: string) => Promise<import('esbuild').OnLoadResult>} read
+ */
+function load(name, files, read) {
+  const filters = files.map((file) => ({
+    file,
+    filter: new RegExp(`(^|/)node_modules/${file.replaceAll('.', '\\.')}$`.replaceAll('/', '[\\\\/]')),
+  }));
+  return step(
+    name,
+    (build) => {
+      for (const { file, filter } of filters) build.onLoad({ filter }, ({ path }) => read(path, file));
+    },
+    (inputs) => filters.find(({ filter }) => !inputs.some(({ path }) => filter.test(path)))?.file,
+  );
+}
+
+/**
+ * A step that sets options of esbuild for what the SDK imports at run time.
+ * @param {string} name
+ * @param {RegExp} imported
+ * @param {import('esbuild').BuildOptions} options
+ */
+function atRunTime(name, imported, options) {
+  return step(
+    name,
+    (build) => void Object.assign(build.initialOptions, options),
+    (inputs) =>
+      inputs.some(({ imports }) => imports.some(({ kind, path }) => kind === 'dynamic-import' && imported.test(path)))
+        ? undefined
+        : `import() of ${imported.source}`,
+  );
+}
+
+/**
+ * A step that fails the build when the bundle has nothing of what the step is for.
+ * @param {string} name
+ * @param {(build: import('esbuild').PluginBuild) => void} setup
+ * @param {(inputs: { path: string, imports: { kind: string, path: string }[] }[]) => string | undefined} findMissing
+ *   looks through the files of which something is in the bundle
+ * @returns {import('esbuild').Plugin}
+ */
+function step(name, setup, findMissing) {
   return {
     name,
     setup(build) {
       build.initialOptions.metafile = true;
-      const filter = new RegExp(`(^|/)node_modules/${file.replaceAll('.', '\\.')}$`.replaceAll('/', '[\\\\/]'));
-      build.onLoad({ filter }, async ({ path }) => {
-        const text = await readFile(path, 'utf8');
-        const contents = edit(text);
-        return contents === text ? voidStep(`finds nothing to change in ${file}`) : { contents };
-      });
+      setup(build);
       build.onEnd(({ metafile }) => {
-        const used = Object.values(metafile?.outputs ?? {}).flatMap(({ inputs }) => Object.entries(inputs));
-        const found = used.some(([path, { bytesInOutput }]) => filter.test(path) && bytesInOutput > 0);
-        return found ? null : voidStep(`finds no ${file} in the bundle`);
+        const inputs = Object.values(metafile?.outputs ?? {}).flatMap((output) =>
+          Object.entries(output.inputs)
+            .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+            .map(([path]) => ({ path, imports: metafile?.inputs[path]?.imports ?? [] })),
+        );
+        const missing = findMissing(inputs);
+        return missing ? voidStep(`finds no ${missing} in the bundle`) : null;
       });
-    },
-  };
-}
-
-/** @returns {import('esbuild').Plugin} */
-function requireInsteadOfImport() {
-  return {
-    name: "import() of Node's modules",
-    setup(build) {
-      let found = false;
-      build.initialOptions.supported = { ...build.initialOptions.supported, 'dynamic-import': false };
-      build.onResolve({ filter: /^node:/ }, ({ kind }) => {
-        found ||= kind === 'dynamic-import';
-        return null;
-      });
-      build.onEnd(() => (found ? null : voidStep('finds no import() of a module of Node')));
     },
   };
 }
@@ -134,7 +153,7 @@ function voidStep(finding) {
  * @param {number} maxBytes
  * @returns {import('esbuild').Plugin}
  */
-export function limitSize(maxBytes) {
+function limitSize(maxBytes) {
   return {
     name: 'size',
     setup(build) {

@@ -10,8 +10,8 @@ export type Attempt = (options: { readonly abortSignal: AbortSignal }) => Promis
 
 // A short cap keeps a mass scale-in close to the rate at which EC2 refills its bucket, and costs more rejected calls: with
 // this one 1000 instances take 1.03 times what the bucket needs at best, 300 take 1.05 (npm run bench -- scale-in).
-const BACKOFF_BASE_MS = 200;
-const BACKOFF_CAP_MS = 4000;
+export const BACKOFF_BASE_MS = 200;
+export const BACKOFF_CAP_MS = 4000;
 
 /**
  * Calls EC2 until it takes the call, with full jitter between the attempts.

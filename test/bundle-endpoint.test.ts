@@ -3,12 +3,14 @@ import https from 'node:https';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CreateTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import type { Context, SNSEvent } from 'aws-lambda';
 import { unzipSync } from 'fflate';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { bundle } from '../scripts/bundle.ts';
 
 const require = createRequire(import.meta.url);
+const TAG = new CreateTagsCommand({ Resources: ['i-05629ab7d9287e205'], Tags: [{ Key: 'key', Value: 'value' }] });
 let folder: string;
 
 beforeAll(async () => {
@@ -47,8 +49,22 @@ test.each([
   expect(await calledFor('us-west-2', { [variable]: url })).toMatchObject({ host, port: Number(port) });
 });
 
-test('the bundle names a setting that it cannot read', async () => {
-  await expect(calledFor('us-west-2', { AWS_USE_FIPS_ENDPOINT: 'maybe' })).rejects.toThrow('AWS_USE_FIPS_ENDPOINT');
+test.each(['AWS_USE_FIPS_ENDPOINT', 'AWS_USE_DUALSTACK_ENDPOINT'])(
+  'the bundle takes %s for false when it is neither true nor false, as the SDK does',
+  async (variable) => {
+    const environment = { [variable]: 'maybe', AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' };
+    const called = await calledFor('us-west-2', environment);
+    expect(called).toMatchObject({ host: 'ec2.us-west-2.amazonaws.com' });
+    await new EC2Client({ region: 'us-west-2', maxAttempts: 1 }).send(TAG).catch(() => {});
+    expect(vi.mocked(https.request).mock.lastCall?.[0]).toMatchObject({ host: 'ec2.us-west-2.amazonaws.com' });
+  },
+);
+
+test("the bundle makes the client of the function's own region while it loads", async () => {
+  const atLoad = { AWS_ENDPOINT_URL: 'https://at-load.example' };
+  expect(await calledFor('us-west-2', atLoad, { AWS_ENDPOINT_URL: 'https://at-call.example' })).toMatchObject({
+    host: 'at-load.example',
+  });
 });
 
 test('the bundle says that the environment holds no credentials', async () => {
@@ -57,15 +73,18 @@ test('the bundle says that the environment holds no credentials', async () => {
   );
 });
 
-/** What the bundle asks node:https for, freshly loaded, on a terminating message from a topic in the region. */
-async function calledFor(region: string, environment: Record<string, string> = {}): Promise<unknown> {
+/**
+ * What the bundle asks node:https for, freshly loaded, on a terminating message from a topic in the region.
+ * @param later what the environment is changed to between load and call.
+ */
+async function calledFor(region: string, environment = {}, later = {}): Promise<unknown> {
   const lambda = {
     AWS_REGION: region,
     AWS_ACCESS_KEY_ID: 'key',
     AWS_SECRET_ACCESS_KEY: 'secret',
     AWS_ENDPOINT_URL: '',
   };
-  for (const [name, value] of Object.entries({ ...lambda, ...environment })) vi.stubEnv(name, value);
+  stubEnvironment({ ...lambda, ...environment });
   vi.spyOn(console, 'error').mockImplementation(() => {});
   const request = vi.spyOn(https, 'request').mockImplementation(() => {
     throw new Error('no further than this');
@@ -73,6 +92,7 @@ async function calledFor(region: string, environment: Record<string, string> = {
   const index = join(folder, 'index.js');
   delete require.cache[index];
   const { handler } = require(index) as typeof import('../src/handler.ts');
+  stubEnvironment(later);
   const context = {
     invokedFunctionArn: `arn:aws:lambda:${region}:123456789012:function:remove-from-lb`,
     getRemainingTimeInMillis: () => 10_000,
@@ -83,4 +103,8 @@ async function calledFor(region: string, environment: Record<string, string> = {
     if (error.message !== 'no further than this') throw error;
   });
   return request.mock.lastCall?.[0];
+}
+
+function stubEnvironment(environment: Record<string, string>): void {
+  for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
 }

@@ -2,7 +2,8 @@
 import { CreateTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import type { SNSEvent } from 'aws-lambda';
 
-const ec2 = new EC2Client();
+const { AWS_REGION: region = '' } = process.env;
+const ec2 = new EC2Client({ region });
 
 export async function handler({ Records: [record] }: SNSEvent): Promise<void> {
   const { EC2InstanceId: id } = JSON.parse(record?.Sns.Message ?? '');

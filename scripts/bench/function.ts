@@ -11,12 +11,10 @@ interface Taken {
   readonly cpuMs: number;
 }
 
-/** What a fresh process took until its function was loaded, had been called once, was warm, and had made all its calls. */
+/** What a fresh process took until its function was loaded, and until it had been called once. */
 export interface Sample {
   readonly load: Taken;
   readonly first: Taken;
-  readonly warm: Taken;
-  readonly end: Taken;
   readonly peakBytes: number;
 }
 
@@ -25,10 +23,9 @@ export function environment(endpointUrl: string): Record<string, string> {
   return { ...lambdaEnvironment(REGION), AWS_ENDPOINT_URL: endpointUrl };
 }
 
-/** Loads a function in a fresh process, with Lambda's flags and environment, and calls it so many times. */
-export async function measure(path: string, event: string, env: Record<string, string>, calls = 1): Promise<Sample> {
+/** Loads a function in a fresh process, with Lambda's flags and environment, and calls it. */
+export async function measure(path: string, event: string, env: Record<string, string>): Promise<Sample> {
   const script = fileURLToPath(new URL('function-process.cjs', import.meta.url));
-  const args = [...LAMBDA_FLAGS, script, path, event, String(calls)];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { env });
+  const { stdout } = await promisify(execFile)(process.execPath, [...LAMBDA_FLAGS, script, path, event], { env });
   return JSON.parse(stdout);
 }

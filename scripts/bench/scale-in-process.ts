@@ -1,12 +1,12 @@
-// A process that holds some of the function's instances: each evaluates the bundle anew, so that it has its own client and
-// its own retry state, as in Lambda. The code is compiled once for all of them, because they have to share a CPU where
-// Lambda gives each its own. The process says when all are loaded, calls them all at the parent's word, and reports.
+// A process that holds some of the function's instances. Each evaluates the bundle anew, so that it has its own client and
+// its own retry state, as in Lambda. They share the compiled code, because here they share a CPU; Lambda gives each its own.
+// The process says when all are loaded, calls them all when its parent says so, and reports.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { compileFunction } from 'node:vm';
 import type { Context, SNSEvent } from 'aws-lambda';
 
-/** What the parent sends first; anything after it is the word to start. */
+/** What the parent sends first; its next message is the sign to start. */
 export interface Assignment {
   readonly path: string;
   /** One event for each instance of the function. */
@@ -19,6 +19,8 @@ export type End = 'succeeded' | 'timed out' | `threw ${string}`;
 
 type Handler = (event: SNSEvent, context: Context) => Promise<void>;
 
+// Without its parent nobody waits for the result.
+process.once('disconnect', () => process.exit());
 for (const method of ['info', 'warn', 'error'] as const) console[method] = () => {};
 process.once('message', ({ path, events, timeoutMs }: Assignment) => {
   const evaluate = compileFunction(readFileSync(path, 'utf8'), ['module', 'exports', 'require'], { filename: path });

@@ -6,19 +6,17 @@ import type { SNSEvent } from 'aws-lambda';
 import options from '../../esbuild.config.mjs';
 import { startEc2Endpoint } from '../aws/ec2-endpoint.ts';
 import { LAMBDA_FLAGS } from '../aws/lambda.ts';
+import { BUCKET, TIMEOUT_MS } from './concurrency.ts';
 import { environment } from './function.ts';
 import { terminatingEvent } from './local-ec2.ts';
 import type { Assignment, End } from './scale-in-process.ts';
 import { round, type Table } from './table.ts';
 import { built, SHIPPED, shipped } from './variants.ts';
 
-// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
-const BUCKET = { capacity: 100, refillPerSecond: 10 };
 const SIZES = [100, 300, 1000];
-const TIMEOUT_MS = 120_000;
 
 /** Terminates N instances at the same moment, each with a function instance of its own, against EC2's token bucket. */
-export async function scaleIn(): Promise<Table[]> {
+export async function scaleIn(): Promise<Table> {
   const variants = [
     { name: SHIPPED, path: (await shipped()).path },
     { name: "the SDK's default retry", path: (await defaultRetry()).path },
@@ -27,16 +25,14 @@ export async function scaleIn(): Promise<Table[]> {
   for (const count of SIZES) {
     for (const { name, path } of variants) rows.push({ variant: name, ...(await terminate(count, name, path)) });
   }
-  return [
-    {
-      title: 'Mass scale-in: N instances at the same moment',
-      rows,
-      notes: [
-        `EC2's bucket: ${BUCKET.capacity} calls, refilled at ${BUCKET.refillPerSecond} per second. The function's timeout: ${TIMEOUT_MS / 1000} s. One invocation each, without Lambda's retries.`,
-        'Silent: ended in success with no tag set. Lost: ended in no success and no tag.',
-      ],
-    },
-  ];
+  return {
+    title: 'Mass scale-in: N instances at the same moment',
+    rows,
+    notes: [
+      `EC2's bucket: ${BUCKET.capacity} calls, refilled at ${BUCKET.refillPerSecond} per second. The function's timeout: ${TIMEOUT_MS / 1000} s. One invocation each, without Lambda's retries.`,
+      'Silent: ended in success with no tag set. Lost: ended in no success and no tag.',
+    ],
+  };
 }
 
 function defaultRetry() {
@@ -56,9 +52,9 @@ async function terminate(count: number, name: string, path: string) {
     ec2.url,
   );
   const tagged = () => ids.filter((id) => ec2.instances.get(id)?.tags.get('remove_from_lb') === 'yes');
-  const progress = setInterval(() => {
-    console.error(`scale-in: N = ${count}, ${name}: ${tagged().length} tagged`);
-  }, 5000);
+  const report = () => console.error(`scale-in: N = ${count}, ${name}: ${tagged().length} tagged`);
+  report();
+  const progress = setInterval(report, 5000);
   try {
     const begun = performance.now() - started;
     const ends = await Promise.all(crew.map(run));
@@ -90,7 +86,7 @@ async function terminate(count: number, name: string, path: string) {
 
 interface Worker {
   readonly child: ChildProcess;
-  /** Rejects when the process ends, for want of which the benchmark would wait for its word for ever. */
+  /** Rejects when the process ends: a process that is gone sends no message to wait for. */
   readonly died: Promise<never>;
 }
 

@@ -17,7 +17,6 @@ export interface Variant {
 }
 
 /** The variants that the figures are compared with by name. */
-export const WAY_OF_2016 = 'the way of 2016, on aws-sdk 2.1693';
 export const DEFAULTS = "SDK v3, esbuild's defaults";
 export const SHIPPED = 'as shipped';
 export const FLOOR = 'signed by hand, no SDK';
@@ -39,7 +38,7 @@ const DEFAULT_OPTIONS: BuildOptions = {
 export async function buildVariants(): Promise<Variant[]> {
   await rm(FOLDER, { recursive: true, force: true });
   return [
-    { name: `${WAY_OF_2016}, not bundled`, path: await installed('aws-sdk-v2.cjs') },
+    { name: 'the AWS SDK v2 of the original article', path: await installed('aws-sdk-v2.cjs') },
     {
       name: 'SDK v3, not bundled',
       path: (await built('unbundled', { ...DEFAULT_OPTIONS, packages: 'external' })).path,
@@ -84,7 +83,7 @@ export async function built(name: string, buildOptions: BuildOptions): Promise<O
 }
 
 /** A module that needs what scripts/bench/package-lock.json names, which is installed at its first use. */
-export async function installed(name: string): Promise<string> {
+async function installed(name: string): Promise<string> {
   await access(`${HERE}node_modules`).catch(async () => {
     console.error('installing what the benchmarks compare with (npm ci in scripts/bench)');
     await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: HERE });

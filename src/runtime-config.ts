@@ -1,0 +1,62 @@
+import type { Readable } from 'node:stream';
+// @ts-expect-error: the types of this file lie in dist-types.
+import { getRuntimeConfig as getSharedConfig } from '@aws-sdk/client-ec2/dist-es/runtimeConfig.shared.js';
+import type { getRuntimeConfig as GetSdkConfig } from '@aws-sdk/client-ec2/dist-types/runtimeConfig.js';
+import type { getRuntimeConfig as GetSharedConfig } from '@aws-sdk/client-ec2/dist-types/runtimeConfig.shared.js';
+import sdk from '@aws-sdk/client-ec2/package.json' with { type: 'json' };
+import { createDefaultUserAgentProvider } from '@aws-sdk/core/client';
+import { fromEnv } from '@aws-sdk/credential-provider-env';
+import { invalidProvider } from '@smithy/core/client';
+import { DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY_MODE } from '@smithy/core/retry';
+import { calculateBodyLength } from '@smithy/core/serde';
+import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
+
+/**
+ * What the EC2 client reads and uses in Lambda. The build puts this file in the place of the SDK's own for Node
+ * (`runtimeConfig`, beside `runtimeConfig.browser` and `runtimeConfig.native`), which looks for credentials and settings in
+ * many more places. Lambda has them all in the environment.
+ */
+export const getRuntimeConfig: typeof GetSdkConfig = (config) => {
+  const { AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL, AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT } = process.env;
+  const shared: ReturnType<typeof GetSharedConfig> = getSharedConfig(config);
+  const endpoint = AWS_ENDPOINT_URL_EC2 || AWS_ENDPOINT_URL;
+  return {
+    ...shared,
+    ...(endpoint && { endpoint }),
+    // The endpoint is read here; the client would look for it once more, in ~/.aws too.
+    ignoreConfiguredEndpointUrls: true,
+    ...config,
+    runtime: 'node',
+    region: config.region ?? invalidProvider('Region is missing'),
+    credentialDefaultProvider: () => fromEnv(),
+    authSchemePreference: [],
+    disableClockSkewCorrection: false,
+    // Any other text counts as false, as it does for the SDK.
+    useFipsEndpoint: AWS_USE_FIPS_ENDPOINT === 'true',
+    useDualstackEndpoint: AWS_USE_DUALSTACK_ENDPOINT === 'true',
+    defaultsMode: async () => 'legacy',
+    maxAttempts: config.maxAttempts ?? DEFAULT_MAX_ATTEMPTS,
+    retryMode: DEFAULT_RETRY_MODE,
+    // The config's type also allows the options of browsers.
+    requestHandler: NodeHttpHandler.create(config.requestHandler as NodeHttpHandlerOptions | undefined),
+    defaultSocketTimeout: undefined,
+    bodyLengthChecker: calculateBodyLength,
+    streamCollector: (stream) => collect(stream as Readable),
+    defaultUserAgentProvider: createDefaultUserAgentProvider({
+      serviceId: shared.serviceId,
+      clientVersion: sdk.version,
+    }),
+    userAgentAppId: async () => process.env.AWS_SDK_UA_APP_ID,
+  };
+};
+
+/** The SDK's own asks first whether a body is one of the Web's streams, for which Node has to load all of those. */
+function collect(body: Readable): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = [];
+    body
+      .on('data', (chunk) => chunks.push(chunk))
+      .on('error', reject)
+      .on('end', () => resolve(Buffer.concat(chunks)));
+  });
+}
