@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, styleText } from 'node:util';
+import { bundle } from './bundle.ts';
 import { type Clients, makeClients } from './check/clients.ts';
 import { checkConcurrency } from './check/concurrency.ts';
 import { type Clock, drill } from './check/drill.ts';
@@ -40,15 +41,23 @@ export interface Terminal {
   readonly clock: Clock;
 }
 
-/** Runs the command. @returns its exit code. */
-export async function check(args: readonly string[], terminal: Terminal): Promise<number> {
+/**
+ * Runs the command.
+ * @param localSha256 gives the hash of this checkout's bundle, as Lambda's `CodeSha256` shows it.
+ * @returns its exit code.
+ */
+export async function check(
+  args: readonly string[],
+  terminal: Terminal,
+  localSha256 = async () => (await bundle()).sha256,
+): Promise<number> {
   try {
     const settings = readSettings(args);
     if (settings === undefined) {
       terminal.out(USAGE);
       return 0;
     }
-    return await run(settings, terminal);
+    return await run(settings, terminal, localSha256);
   } catch (error) {
     const reason = error instanceof Error ? error.message || error.name : String(error);
     terminal.err(styleText('red', `npm run check: ${reason}`, { stream: process.stderr }));
@@ -97,15 +106,15 @@ function readSettings(args: readonly string[]): Settings | undefined {
   };
 }
 
-async function run(settings: Settings, terminal: Terminal): Promise<number> {
+async function run(settings: Settings, terminal: Terminal, localSha256: () => Promise<string>): Promise<number> {
   const { instance, json, yes } = settings;
   if (instance !== undefined && !yes && terminal.ask === undefined) {
     throw new Error('--drill asks before it terminates an instance, and there is no terminal; --yes goes without');
   }
   const clients = await makeClients();
-  const { links, stack, tag } = await examineChain(clients, settings);
+  const { links, stack, tag } = await examineChain(clients, settings, localSha256);
   if (json) terminal.out(JSON.stringify({ links }));
-  else for (const line of links.flatMap(linesOf)) terminal.out(line);
+  else for (const line of linesOf(links)) terminal.out(line);
   const isBroken = links.some(({ state }) => state === 'broken');
   if (instance === undefined) return isBroken ? 1 : 0;
 
@@ -129,12 +138,16 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   return isBroken || !isDrained ? 1 : 0;
 }
 
-async function examineChain(clients: Clients, { stack: name, groups: named }: Settings) {
+async function examineChain(
+  clients: Clients,
+  { stack: name, groups: named }: Settings,
+  localSha256: () => Promise<string>,
+) {
   const { link, stack } = await readStack(clients.cloudFormation, name);
   if (stack === undefined) return { links: [link] };
   const { autoScaling, cloudWatch, ec2, iam, kms, lambda, sns, sqs } = clients;
   const topic = await checkTopic(sns, kms, stack);
-  const fn = await checkFunction(lambda, stack);
+  const fn = await checkFunction(lambda, stack, localSha256);
   const tag = fn.settings?.tag ?? tagOf(stack);
   const { links: groupLinks, groups } = await findGroups(autoScaling, stack, named);
   const links: Link[] = [
@@ -166,10 +179,14 @@ function tagOf({ parameters: { TagKey: key = '', TagValue: value = '' } }: Stack
 
 const COLORS = { ok: 'green', broken: 'red', unknown: 'yellow' } as const;
 
-function linesOf({ link, group, state, found, mend }: Link): string[] {
-  const place = group === null ? link : `${group}: ${link}`;
-  const line = `${styleText(COLORS[state], state.padEnd(7))}  ${styleText('bold', place)}  ${found}`;
-  return mend === null ? [line] : [line, `         ${styleText('dim', 'mend:')} ${mend}`];
+function linesOf(links: readonly Link[]): string[] {
+  const places = links.map(({ link, group }) => (group === null ? link : `${group}: ${link}`));
+  const width = Math.max(...places.map((place) => place.length));
+  return links.flatMap(({ state, found, mend }, index) => {
+    const place = styleText('bold', (places[index] ?? '').padEnd(width));
+    const line = `${styleText(COLORS[state], state.padEnd(7))}  ${place}  ${found}`;
+    return mend === null ? [line] : [line, `         ${styleText('dim', 'mend:')} ${mend}`];
+  });
 }
 
 if (import.meta.main) {

@@ -39,6 +39,7 @@ export async function makeClients(): Promise<Clients> {
     kms: new KMSClient(),
     lambda: new LambdaClient(),
     sns: new SNSClient(),
-    sqs: new SQSClient(),
+    // Or it would call the host in the queue's URL, which an emulator may take from AWS, in spite of AWS_ENDPOINT_URL.
+    sqs: new SQSClient({ useQueueUrlAsEndpoint: false }),
   };
 }

@@ -6,7 +6,6 @@ import {
   type LambdaClient,
 } from '@aws-sdk/client-lambda';
 import { readSettings, type Settings } from '../../src/settings.ts';
-import { bundle } from '../bundle.ts';
 import { awsCommand } from './aws-command.ts';
 import { examine, type Findings, findings, isNamed, type Link } from './link.ts';
 import { allowsOf } from './policy.ts';
@@ -23,8 +22,15 @@ export interface DeployedFunction {
 // Lambda's own, without a configuration: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 const DEFAULT_MAX_EVENT_AGE = 21_600;
 
-/** The function: there and active, its code and settings, who may call it, what becomes of events that fail. */
-export async function checkFunction(lambda: LambdaClient, stack: Stack): Promise<DeployedFunction> {
+/**
+ * The function: there and active, its code and settings, who may call it, what becomes of events that fail.
+ * @param localSha256 gives the hash of this checkout's bundle, as `CodeSha256` shows it.
+ */
+export async function checkFunction(
+  lambda: LambdaClient,
+  stack: Stack,
+  localSha256: () => Promise<string>,
+): Promise<DeployedFunction> {
   const { region, functionName, topicArn, failureQueueArn } = stack;
   const redeploy = deployCommand(region, stack.name);
   let settings: Settings | undefined;
@@ -82,7 +88,7 @@ export async function checkFunction(lambda: LambdaClient, stack: Stack): Promise
 
   function checkCode({ CodeSha256: deployed }: FunctionConfiguration): Promise<readonly Link[]> {
     return examine('function code', null, async (as) => {
-      const { sha256 } = await bundle();
+      const sha256 = await localSha256();
       if (deployed === sha256) return as.ok(`CodeSha256 ${deployed}, as this checkout bundles it`);
       const found = `CodeSha256 ${deployed}; this checkout bundles to ${sha256}: the next scale-in runs other code than this`;
       return as.broken(found, redeploy);

@@ -47,9 +47,15 @@ async function checkRole(
       },
     ],
   };
-  const publish = { actions: ['sns:Publish'], resource: topicArn, name: 'publish-lifecycle-messages' };
+  const publish = {
+    actions: ['sns:Publish'],
+    granted: ['sns:Publish'],
+    resource: topicArn,
+    name: 'publish-lifecycle-messages',
+  };
   const key = keyArn && {
     actions: ['kms:GenerateDataKey', 'kms:Decrypt'],
+    granted: ['kms:GenerateDataKey*', 'kms:Decrypt'],
     resource: keyArn,
     name: 'use-topic-key',
   };
@@ -115,13 +121,13 @@ async function checkRole(
     return as.broken(found, isExplicit ? showStatements(wanted) : grant(wanted));
   }
 
-  function grant({ actions, resource, name }: typeof publish): string {
+  function grant({ granted, resource, name }: typeof publish): string {
     return awsCommand(region, 'iam put-role-policy', {
       'role-name': role,
       'policy-name': name,
       'policy-document': {
         Version: '2012-10-17',
-        Statement: [{ Effect: 'Allow', Action: actions, Resource: resource }],
+        Statement: [{ Effect: 'Allow', Action: granted, Resource: resource }],
       },
     });
   }

@@ -10,8 +10,10 @@ export function checkHooks(stack: Stack, group: Group): readonly Link[] {
   if (own.length > 0) {
     return [...own.map((hook) => checkOwn(stack, group, hook)), ...checkOthers(stack, group, own)];
   }
-  const elsewhere = group.hooks.filter((hook) => hook.LifecycleTransition === TERMINATING).map(describe);
-  const found = `none to the topic${elsewhere.length > 0 ? `, only ${elsewhere.join('; ')}` : ''}: the next scale-in sets no tag, and requests are lost`;
+  const elsewhere = group.hooks
+    .filter((hook) => hook.LifecycleTransition === TERMINATING)
+    .map((hook) => `${hook.LifecycleHookName} to ${hook.NotificationTargetARN ?? 'EventBridge'}`);
+  const found = `none to the topic${elsewhere.length > 0 ? `, only ${elsewhere.join(', ')}` : ''}: the next scale-in sets no tag, and requests are lost`;
   return [findings('terminating hook', group.name).broken(found, putHookCommand(stack, group.name))];
 }
 

@@ -50,11 +50,14 @@ export function isNamed(error: unknown, ...names: readonly string[]): boolean {
   return names.includes(nameOf(error));
 }
 
-// Some emulators answer with a whole page.
 const SHOWN_CHARACTERS = 240;
 
 /** An error of the SDK in one line. */
 export function reasonOf(error: unknown): string {
+  // What the SDK throws when it cannot read an answer; an emulator that lacks a call answers with a page of HTML.
+  if (error instanceof Error && error.message.includes('Deserialization error')) {
+    return 'the endpoint does not answer this call as AWS does';
+  }
   const text = error instanceof Error ? error.message || causeOf(error) : String(error);
   const line = text.replace(/\s+/g, ' ').slice(0, SHOWN_CHARACTERS);
   return isDenied(error) ? `no permission to look: ${line}` : `${nameOf(error)}: ${line}`;
