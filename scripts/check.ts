@@ -135,7 +135,7 @@ async function run(settings: Settings, terminal: Terminal, localSha256: () => Pr
     clock: terminal.clock,
   });
   if (isDrained === undefined) terminal.err('nothing was terminated');
-  return isBroken || !isDrained ? 1 : 0;
+  return isBroken || isDrained === false ? 1 : 0;
 }
 
 async function examineChain(

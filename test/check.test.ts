@@ -1,7 +1,12 @@
-import { execFileSync } from 'node:child_process';
-import { DescribeNotificationConfigurationsCommand, DescribeWarmPoolCommand } from '@aws-sdk/client-auto-scaling';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  DescribeAutoScalingGroupsCommand,
+  DescribeNotificationConfigurationsCommand,
+  DescribeWarmPoolCommand,
+} from '@aws-sdk/client-auto-scaling';
 import { DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { GetMetricDataCommand } from '@aws-sdk/client-cloudwatch';
+import { DescribeInstancesCommand } from '@aws-sdk/client-ec2';
 import { GetRoleCommand, SimulatePrincipalPolicyCommand } from '@aws-sdk/client-iam';
 import { DescribeKeyCommand } from '@aws-sdk/client-kms';
 import {
@@ -11,9 +16,9 @@ import {
   GetFunctionEventInvokeConfigCommand,
   GetPolicyCommand,
 } from '@aws-sdk/client-lambda';
-import { GetTopicAttributesCommand } from '@aws-sdk/client-sns';
+import { GetSubscriptionAttributesCommand, GetTopicAttributesCommand } from '@aws-sdk/client-sns';
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   aws,
   awsError,
@@ -36,7 +41,12 @@ import {
   runCheck,
   SUBSCRIPTION,
   TOPIC,
+  templateFilter,
 } from './check-chain.ts';
+
+// In CI it has to be there: the test runs, and fails without it.
+const skipped = spawnSync('jq', ['--version']).status !== 0 && !process.env.CI;
+if (skipped) console.warn('the command that shows the failure queue is not tested: it needs jq');
 
 beforeEach(givenHealthyChain);
 
@@ -617,6 +627,410 @@ describe('a broken link', () => {
     ]);
   });
 });
+
+describe('what cannot be looked at', () => {
+  test.each<[string, () => void, string, string | null]>([
+    ['the topic', () => aws.sns.on(GetTopicAttributesCommand).rejects(DENIED), 'topic', null],
+    [
+      'the key',
+      () => {
+        givenKey({});
+        aws.kms.on(DescribeKeyCommand).rejects(DENIED);
+      },
+      'topic key',
+      null,
+    ],
+    ['the subscription', () => aws.sns.on(GetSubscriptionAttributesCommand).rejects(DENIED), 'subscription', null],
+    ['the function', () => aws.lambda.on(GetFunctionConfigurationCommand).rejects(DENIED), 'function', null],
+    ["the function's policy", () => aws.lambda.on(GetPolicyCommand).rejects(DENIED), 'function permission', null],
+    ['its events', () => aws.lambda.on(GetFunctionEventInvokeConfigCommand).rejects(DENIED), 'function events', null],
+    ['the failure queue', () => aws.sqs.on(GetQueueAttributesCommand).rejects(DENIED), 'failure queue', null],
+    ['the metric', () => aws.cloudWatch.on(GetMetricDataCommand).rejects(DENIED), 'last tagged', null],
+    ['the groups', () => aws.autoScaling.on(DescribeAutoScalingGroupsCommand).rejects(DENIED), 'groups', null],
+    ['the role', () => aws.iam.on(GetRoleCommand).rejects(DENIED), 'hook role', 'web'],
+    ['its rights', () => aws.iam.on(SimulatePrincipalPolicyCommand).rejects(DENIED), 'publish to topic', 'web'],
+    [
+      'the notifications',
+      () => {
+        givenGroups(WARM_POOL);
+        givenHooks('web', HOOK);
+        aws.autoScaling.on(DescribeNotificationConfigurationsCommand).rejects(DENIED);
+      },
+      'return to service',
+      'web',
+    ],
+    ['the concurrency', () => aws.lambda.on(GetAccountSettingsCommand).rejects(DENIED), 'concurrency', 'web'],
+    ['the tags', () => aws.ec2.on(DescribeInstancesCommand).rejects(DENIED), 'in service', 'web'],
+    ['the tags', () => aws.ec2.on(DescribeInstancesCommand).rejects(DENIED), 'waiting to leave', 'web'],
+  ])('is unknown, with the reason, and no failure: %s', async (_, given, link, group) => {
+    given();
+    const { code, links: all } = await links();
+    expect(code).toBe(0);
+    expect(all.find((each) => each.link === link)).toEqual({
+      link,
+      group,
+      state: 'unknown',
+      found: 'no permission to look: not for you',
+      mend: null,
+    });
+    expect(all.filter(({ state }) => state === 'broken')).toEqual([]);
+  });
+
+  test('is everything else, when it is the stack', async () => {
+    aws.cloudFormation.on(DescribeStacksCommand).rejects(DENIED);
+    const { code, links: all } = await links();
+    expect(code).toBe(0);
+    expect(all).toMatchObject([{ link: 'stack', state: 'unknown', found: expect.stringContaining('not for you') }]);
+  });
+
+  test.each(['AccessDenied', 'UnauthorizedOperation', 'AuthorizationErrorException', 'NotAuthorized'])(
+    'is so by any name that a service has for it: %s',
+    async (name) => {
+      aws.iam.on(GetRoleCommand).rejects(awsError(name, 'not\nfor you'));
+      const { links: all } = await links();
+      expect(all).toContainEqual(expect.objectContaining({ found: 'no permission to look: not for you' }));
+    },
+  );
+
+  test('is what an emulator does not have', async () => {
+    const page = new SyntaxError("Unexpected token '<'\n  Deserialization error: to see the raw response, …");
+    aws.lambda.on(GetAccountSettingsCommand).rejects(page);
+    aws.iam.on(SimulatePrincipalPolicyCommand).rejects(awsError('NotImplemented', 'not here'));
+    const { code, links: all } = await links();
+    expect(code).toBe(0);
+    expect(all.filter(({ state }) => state === 'unknown')).toMatchObject([
+      { link: 'publish to topic', found: 'NotImplemented: not here' },
+      { link: 'concurrency', found: 'the endpoint does not answer this call as AWS does' },
+    ]);
+  });
+
+  test("is a role that depends on what the simulation does not know, or on the topic's own policy", async () => {
+    givenDecision('sns:Publish', 'implicitDeny', ['aws:PrincipalOrgID']);
+    expect((await links()).links.find(({ link }) => link === 'publish to topic')).toMatchObject({
+      state: 'unknown',
+      found: 'drain-HookRole-1: sns:Publish implicitDeny, depending on aws:PrincipalOrgID',
+    });
+    givenDecision('sns:Publish', 'implicitDeny');
+    const Policy = JSON.stringify({
+      Statement: [{ Effect: 'Allow', Principal: { AWS: ROLE }, Action: 'sns:Publish' }],
+    });
+    aws.sns.on(GetTopicAttributesCommand).resolves({ Attributes: { Policy } });
+    expect((await links()).links.find(({ link }) => link === 'publish to topic')).toMatchObject({
+      state: 'unknown',
+      found: expect.stringContaining("the topic's policy names it"),
+    });
+  });
+
+  test('is what still changes', async () => {
+    givenStack({ StackStatus: 'UPDATE_IN_PROGRESS' });
+    givenFunction({ LastUpdateStatus: 'InProgress' });
+    const { code, links: all } = await links();
+    expect(code).toBe(0);
+    expect(all.filter(({ state }) => state === 'unknown').map(({ link }) => link)).toEqual(['stack', 'function']);
+  });
+
+  test('is a chain that never tagged anything', async () => {
+    aws.cloudWatch.on(GetMetricDataCommand).resolves({ MetricDataResults: [{ Timestamps: [], Values: [] }] });
+    const { links: all } = await links();
+    expect(all.find(({ link }) => link === 'last tagged')).toMatchObject({
+      state: 'unknown',
+      found: expect.stringContaining('nothing in 62 days'),
+    });
+  });
+
+  test('is the age of what lies in the failure queue, which is broken all the same', async () => {
+    givenQueue({ ApproximateNumberOfMessages: '1' });
+    aws.cloudWatch.on(GetMetricDataCommand).rejects(DENIED);
+    const { links: all } = await links();
+    expect(all.find(({ link }) => link === 'failure queue')).toMatchObject({
+      state: 'broken',
+      found: expect.stringContaining('the oldest of unknown age (no permission to look: not for you)'),
+    });
+  });
+});
+
+describe('what is no fault', () => {
+  test.each<[string, () => void, string, string]>([
+    [
+      'a stack whose last update was taken back',
+      () => givenStack({ StackStatus: 'UPDATE_ROLLBACK_COMPLETE' }),
+      'stack',
+      'the last update was taken back',
+    ],
+    ['a key that is enabled', () => givenKey({}), 'topic key', 'key-1, enabled, customer-managed'],
+    [
+      "a role that may use the topic's key",
+      () => givenKey({}),
+      'use of topic key',
+      'kms:GenerateDataKey, kms:Decrypt on arn:aws:kms',
+    ],
+    [
+      'another hook that lets the wait go on',
+      () =>
+        givenHooks('web', HOOK, {
+          ...HOOK,
+          LifecycleHookName: 'logs',
+          NotificationTargetARN: undefined,
+          HeartbeatTimeout: 60,
+        }),
+      'other terminating hook',
+      'logs, heartbeat timeout 60 s, default result CONTINUE',
+    ],
+    [
+      'another hook that abandons the wait when it is over',
+      () =>
+        givenHooks('web', HOOK, {
+          LifecycleHookName: 'logs',
+          LifecycleTransition: 'autoscaling:EC2_INSTANCE_TERMINATING',
+          HeartbeatTimeout: 301,
+        }),
+      'other terminating hook',
+      'logs, heartbeat timeout 301 s, default result ABANDON',
+    ],
+    [
+      'a hook that waits shorter than the function believes',
+      () => givenHooks('web', { ...HOOK, HeartbeatTimeout: 120 }),
+      'waiting time',
+      '120 s; the function acts on messages of up to 300 s',
+    ],
+    [
+      'a warm pool with reuse and launch notifications',
+      () => {
+        givenGroups(WARM_POOL);
+        givenHooks('web', HOOK);
+        givenNotifications('autoscaling:EC2_INSTANCE_LAUNCH');
+      },
+      'return to service',
+      'a warm pool with reuse, and launch notifications',
+    ],
+    [
+      'a warm pool with reuse and a launching hook',
+      () => {
+        givenGroups(WARM_POOL);
+        givenHooks('web', HOOK, {
+          ...HOOK,
+          LifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING',
+        });
+      },
+      'return to service',
+      'a warm pool with reuse, and a launching hook',
+    ],
+    [
+      'a warm pool without reuse',
+      () => {
+        givenGroups({ WarmPoolConfiguration: {} });
+        givenHooks('web', HOOK);
+      },
+      'return to service',
+      'a warm pool, to which no instance returns',
+    ],
+    [
+      'as many copies reserved as there are instances',
+      () => aws.lambda.on(GetFunctionConcurrencyCommand).resolves({ ReservedConcurrentExecutions: 2 }),
+      'concurrency',
+      '2 copies reserved, 2 instances in the group',
+    ],
+    ['a tagged instance of another group', () => givenTagged('i-00000009'), 'in service', '2 instances, none tagged'],
+    [
+      'an instance that waits to leave with its tag',
+      () => {
+        givenGroups({ Instances: [inState('i-00000003', 'Terminating:Wait')] });
+        givenHooks('web', HOOK);
+        givenTagged('i-00000003');
+      },
+      'waiting to leave',
+      '1 instances, all tagged',
+    ],
+  ])('%s', async (_, given, link, found) => {
+    given();
+    const { code, links: all } = await links();
+    expect(code).toBe(0);
+    expect(all.find((each) => each.link === link)).toMatchObject({
+      state: 'ok',
+      found: expect.stringContaining(found),
+    });
+  });
+
+  test("a filter whose keys SNS gives back in another order is the template's", async () => {
+    const [first, { Origin, Destination, $or }] = (templateFilter() as { $or: [object, Record<string, unknown>] }).$or;
+    givenSubscription({ FilterPolicy: JSON.stringify({ $or: [first, { $or, Destination, Origin }] }) });
+    expect((await links()).code).toBe(0);
+  });
+});
+
+describe('the groups', () => {
+  test('are those with a hook to the topic, on whatever page; the others are named', async () => {
+    givenGroups({ AutoScalingGroupName: 'batch' }, { AutoScalingGroupName: 'web' }, { AutoScalingGroupName: 'shop' });
+    givenHooks('shop', HOOK);
+    givenHooks('batch', { ...HOOK, NotificationTargetARN: `${TOPIC}-2` });
+    const { code, links: all } = await links();
+    expect(code).toBe(0);
+    expect(new Set(all.map(({ group }) => group))).toEqual(new Set([null, 'shop']));
+    expect(all.find(({ link }) => link === 'groups')).toMatchObject({
+      state: 'ok',
+      found: '1 with a hook to the topic, or named by the stack; none on batch, web',
+    });
+  });
+
+  test('are those that --group names, and no others', async () => {
+    givenGroups({ AutoScalingGroupName: 'batch' }, { AutoScalingGroupName: 'web' }, { AutoScalingGroupName: 'shop' });
+    givenHooks('shop', HOOK);
+    const { code, links: all } = await links('--group', 'batch', '--group', 'gone');
+    expect(code).toBe(1);
+    expect(all.filter(({ state }) => state === 'broken').map(({ link, group }) => [link, group])).toEqual([
+      ['group', 'gone'],
+      ['terminating hook', 'batch'],
+    ]);
+    expect(new Set(all.map(({ group }) => group))).toEqual(new Set([null, 'gone', 'batch']));
+  });
+
+  test('have their own roles, launching hooks too', async () => {
+    const role = `${ROLE}-2`;
+    givenHooks('web', HOOK, {
+      ...HOOK,
+      LifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING',
+      RoleARN: role,
+    });
+    aws.iam
+      .on(SimulatePrincipalPolicyCommand, {
+        PolicySourceArn: role,
+        ActionNames: ['sns:Publish'],
+        ResourceArns: [TOPIC],
+      })
+      .resolves({ EvaluationResults: [{ EvalActionName: 'sns:Publish', EvalDecision: 'implicitDeny' }] });
+    const { links: all } = await links();
+    expect(all.filter(({ link }) => link === 'publish to topic').map(({ state }) => state)).toEqual(['ok', 'broken']);
+  });
+});
+
+describe('pages', () => {
+  test('of subscriptions are read to the one that is wanted', async () => {
+    givenSubscriptions([['sqs', QUEUE, `${TOPIC}:1`]], [['lambda', FUNCTION, SUBSCRIPTION]]);
+    expect((await links()).code).toBe(0);
+  });
+
+  test('of a simulation are read to the end', async () => {
+    aws.iam
+      .on(SimulatePrincipalPolicyCommand)
+      .resolves({ EvaluationResults: [], IsTruncated: true, Marker: 'page 1' })
+      .on(SimulatePrincipalPolicyCommand, { Marker: 'page 1' })
+      .resolves({ EvaluationResults: [{ EvalActionName: 'sns:Publish', EvalDecision: 'implicitDeny' }] });
+    expect((await links()).code).toBe(1);
+  });
+
+  test('of notifications are read to the end', async () => {
+    givenGroups(WARM_POOL);
+    givenHooks('web', HOOK);
+    aws.autoScaling
+      .on(DescribeNotificationConfigurationsCommand)
+      .resolves({ NotificationConfigurations: [], NextToken: 'page 1' })
+      .on(DescribeNotificationConfigurationsCommand, { NextToken: 'page 1' })
+      .resolves({
+        NotificationConfigurations: [{ NotificationType: 'autoscaling:EC2_INSTANCE_LAUNCH', TopicARN: TOPIC }],
+      });
+    expect((await links()).code).toBe(0);
+  });
+
+  test('of the metric are read until there is a value', async () => {
+    aws.cloudWatch
+      .on(GetMetricDataCommand)
+      .resolves({ MetricDataResults: [{ Timestamps: [], Values: [] }], NextToken: 'page 1' })
+      .on(GetMetricDataCommand, { NextToken: 'page 1' })
+      .resolves({ MetricDataResults: [{ Timestamps: [new Date(0), new Date(Date.now() - 300_000)], Values: [0, 1] }] });
+    const { links: all } = await links();
+    expect(all.find(({ link }) => link === 'last tagged')?.found).toMatch(/^5 minutes ago/);
+  });
+});
+
+describe('the tag', () => {
+  test("is the function's, or else the stack's", async () => {
+    givenStack({}, { TagKey: 'leave', TagValue: 'soon' });
+    givenFunction(functionConfiguration({ TAG_KEY: 'drain', TAG_VALUE: 'n?w*' }));
+    await links();
+    aws.lambda.on(GetFunctionConfigurationCommand).rejects(DENIED);
+    await links();
+    const filters = aws.ec2.commandCalls(DescribeInstancesCommand).map(({ args: [{ input }] }) => input.Filters);
+    expect(filters).toEqual([
+      [
+        { Name: 'tag:aws:autoscaling:groupName', Values: ['web'] },
+        { Name: 'tag:drain', Values: ['n\\?w\\*'] },
+      ],
+      [
+        { Name: 'tag:aws:autoscaling:groupName', Values: ['web'] },
+        { Name: 'tag:leave', Values: ['soon'] },
+      ],
+    ]);
+  });
+});
+
+test.skipIf(skipped)('the command for the failure queue shows messages of both envelopes, and no token', async () => {
+  const message = JSON.stringify({
+    LifecycleTransition: 'autoscaling:EC2_INSTANCE_TERMINATING',
+    EC2InstanceId: 'i-00000001',
+    AutoScalingGroupName: 'web',
+    Time: '2026-11-23T01:00:00Z',
+    LifecycleActionToken: 'secret-token',
+  });
+  const fromLambda = { requestPayload: { Records: [{ Sns: { Message: message } }] }, responsePayload: {} };
+  const fromSns = { Type: 'Notification', Message: message };
+  const Messages = [fromLambda, fromSns].map((body) => ({ Body: JSON.stringify(body) }));
+  givenQueue({ ApproximateNumberOfMessages: '2' });
+  const { links: all } = await links();
+  const mend = all.find(({ link }) => link === 'failure queue')?.mend ?? '';
+  const shown = execFileSync('sh', ['-c', `aws() { cat; }\n${mend}`], {
+    encoding: 'utf8',
+    input: JSON.stringify({ Messages }),
+  });
+  const line = 'autoscaling:EC2_INSTANCE_TERMINATING\ti-00000001\tweb\t2026-11-23T01:00:00Z\n';
+  expect(shown).toBe(line + line);
+});
+
+describe('the command', () => {
+  test.each([
+    [[], '--stack is absent'],
+    [['--stack'], "Option '--stack <value>' argument missing"],
+    [['--quick'], "Unknown option '--quick'"],
+    [['--stack', 'drain', 'more'], "Unexpected argument 'more'"],
+    [['--stack', 'drain', '--yes'], '--haproxy and --yes belong to --drill INSTANCE'],
+    [['--stack', 'drain', '--haproxy', '/run/haproxy.sock'], '--haproxy and --yes belong to --drill INSTANCE'],
+    [['--stack', 'drain', '--drill', 'i-00000001'], 'there is no terminal; --yes goes without'],
+  ])('refuses %j', async (args, reason) => {
+    const { code, out, err } = await runCheck(args);
+    expect({ code, out, err }).toEqual({ code: 2, out: [], err: [expect.stringContaining(reason)] });
+    for (const client of Object.values(aws)) expect(client.calls()).toHaveLength(0);
+  });
+
+  test('shows its options', async () => {
+    const { code, out } = await runCheck(['--help']);
+    expect(code).toBe(0);
+    for (const option of ['--stack NAME', '--group GROUP', '--json', '--drill INSTANCE', '--haproxy SOURCE', '--yes']) {
+      expect(out.join('\n')).toContain(option);
+    }
+  });
+
+  test('says what to set where there is no region', async () => {
+    vi.stubEnv('AWS_REGION', undefined);
+    vi.stubEnv('AWS_CONFIG_FILE', '/nowhere');
+    const { code, err } = await runCheck(['--stack', 'drain']);
+    expect({ code, err }).toEqual({ code: 2, err: [expect.stringContaining('Region is missing; set AWS_REGION')] });
+  });
+
+  test('says what to set where there are no credentials', async () => {
+    for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) vi.stubEnv(name, undefined);
+    for (const name of ['AWS_CONFIG_FILE', 'AWS_SHARED_CREDENTIALS_FILE']) vi.stubEnv(name, '/nowhere');
+    vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
+    const { code, err } = await runCheck(['--stack', 'drain']);
+    expect({ code, err }).toEqual({ code: 2, err: [expect.stringContaining('set AWS_PROFILE, or AWS_ACCESS_KEY_ID')] });
+  });
+
+  test('says that AWS cannot be reached', async () => {
+    aws.cloudFormation.on(DescribeStacksCommand).rejects(Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:1')));
+    const { code, err } = await runCheck(['--stack', 'drain']);
+    expect({ code, err }).toEqual({ code: 2, err: [expect.stringContaining('npm run check: connect ECONNREFUSED')] });
+  });
+});
+
+const DENIED = awsError('AccessDeniedException', 'not for you');
 
 function givenEverything(): void {
   givenKey({});
