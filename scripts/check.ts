@@ -12,7 +12,7 @@ import { checkHookRoles } from './check/hook-role.ts';
 import { checkHooks } from './check/hooks.ts';
 import { checkInstances } from './check/instances.ts';
 import { checkLastTagged } from './check/last-tagged.ts';
-import type { Link } from './check/link.ts';
+import { type Link, textOf } from './check/link.ts';
 import { checkReturn } from './check/return-to-service.ts';
 import { readStack, type Stack } from './check/stack.ts';
 import { checkSubscription } from './check/subscription.ts';
@@ -59,8 +59,7 @@ export async function check(
     }
     return await run(settings, terminal, localSha256);
   } catch (error) {
-    const reason = error instanceof Error ? error.message || error.name : String(error);
-    terminal.err(styleText('red', `npm run check: ${reason}`, { stream: process.stderr }));
+    terminal.err(styleText('red', `npm run check: ${textOf(error)}`, { stream: process.stderr }));
     return 2;
   }
 }

@@ -52,15 +52,23 @@ export function isNamed(error: unknown, ...names: readonly string[]): boolean {
 
 const SHOWN_CHARACTERS = 240;
 
-/** An error of the SDK in one line. */
+/** Why a call failed, in one line. */
 export function reasonOf(error: unknown): string {
-  // What the SDK throws when it cannot read an answer; an emulator that lacks a call answers with a page of HTML.
-  if (error instanceof Error && error.message.includes('Deserialization error')) {
-    return 'the endpoint does not answer this call as AWS does';
-  }
+  const text = textOf(error);
+  if (isDenied(error)) return `no permission to look: ${text}`;
+  return isUnreadable(error) ? text : `${nameOf(error)}: ${text}`;
+}
+
+/** An error in one line, without its name. */
+export function textOf(error: unknown): string {
+  if (isUnreadable(error)) return 'the endpoint does not answer this call as AWS does';
   const text = error instanceof Error ? error.message || causeOf(error) : String(error);
-  const line = text.replace(/\s+/g, ' ').slice(0, SHOWN_CHARACTERS);
-  return isDenied(error) ? `no permission to look: ${line}` : `${nameOf(error)}: ${line}`;
+  return text.replace(/\s+/g, ' ').slice(0, SHOWN_CHARACTERS);
+}
+
+/** What the SDK throws when it cannot read an answer; an emulator that lacks a call answers with a page of HTML. */
+function isUnreadable(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('Deserialization error');
 }
 
 function nameOf(error: unknown): string {
