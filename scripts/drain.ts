@@ -6,6 +6,7 @@ import { unzipSync } from 'fflate';
 import { bundle } from './bundle.ts';
 import { chartOf } from './drain/chart.ts';
 import type { Consumer } from './drain/consumer.ts';
+import { chef } from './drain/consumers/chef.ts';
 import { own } from './drain/consumers/own.ts';
 import { figuresOf, type Report, tableOf } from './drain/figures.ts';
 import { haproxyVersion } from './drain/haproxy.ts';
@@ -14,7 +15,7 @@ import { runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from 
 import { problemsOf } from './drain/verdict.ts';
 import { makeWorkingFolder } from './drain/working-folder.ts';
 
-const CONSUMERS: readonly Consumer[] = [own];
+const CONSUMERS: readonly Consumer[] = [own, chef];
 const MOST_HAPROXIES = 4;
 
 const USAGE = `npm run drain -- [options]
