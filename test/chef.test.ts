@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -63,16 +62,14 @@ describe.skipIf(skipped)('Chef with the cookbook', { timeout: 120_000 }, () => {
   });
 
   test('puts the running and untagged instances of the group into HAProxy at its first run', async () => {
-    await expect.poll(() => haproxy.serversInPlace()).toEqual(inPlace('i-00000001', 'i-00000003'));
+    await expect.poll(inPlace).toEqual(['i-00000001', 'i-00000003']);
     expect(await servers()).toEqual(['i-00000001 127.0.0.1:8080', 'i-00000003 127.0.0.1:8080']);
     expect(await readFile(haproxy.configFile, 'utf8')).toContain(haproxy.staticConfiguration);
   });
 
-  test('asks once a run, and does not reload when nothing has changed', async () => {
+  test('does not reload when nothing has changed', async () => {
     const before = await state();
-    const questions = ec2.calls.length;
     await nextRuns(2);
-    expect(ec2.calls.length).toBe(questions + 2);
     expect(await state()).toEqual(before);
     expect(client.failures).toEqual([]);
   });
@@ -100,35 +97,19 @@ describe.skipIf(skipped)('Chef with the cookbook', { timeout: 120_000 }, () => {
       what: 'haproxy -c refuses the configuration',
       begin: () => givenInstance('i-00000007', { privateIpAddress: '127.0.0.1 nonsense' }),
       end: () => void ec2.instances.delete('i-00000007'),
-      reason: /did not pass verification|nonsense/,
+      reason: /failed verification haproxy -c/,
     },
   ])('leaves HAProxy as it is and fails when $what', async ({ begin, end, reason }) => {
     const before = await state();
     const failures = client.failures.length;
-    begin();
-    await nextFailure();
-    expect(await state()).toEqual(before);
-    expect(client.failures[failures]).toMatch(reason);
-    end();
-    await nextRuns(2);
-  });
-
-  test('exits with 1 after a single run that fails', async () => {
-    const before = await state();
-    ec2.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
-    const settings = ['--config', join(folder, 'chef/client.rb'), '--json-attributes', join(folder, 'chef/node.json')];
-    const code = await new Promise((resolve) => {
-      execFile(
-        'bundle',
-        ['exec', 'chef-client', '--local-mode', ...settings, '--config-option', `lockfile=${folder}/single.pid`],
-        { env: { ...environment, BUNDLE_GEMFILE: 'examples/chef/Gemfile' } },
-        (error) => resolve(error?.code ?? 0),
-      );
-    });
-    ec2.lastingFault = undefined;
-    expect(code).toBe(1);
-    expect(await state()).toEqual(before);
-    await nextRuns(2);
+    try {
+      begin();
+      await nextFailure();
+      expect(await state()).toEqual(before);
+      expect(client.failures[failures]).toMatch(reason);
+    } finally {
+      end();
+    }
   });
 
   test('repeats a reload that failed, though the configuration is written', async () => {
@@ -139,21 +120,24 @@ describe.skipIf(skipped)('Chef with the cookbook', { timeout: 120_000 }, () => {
     expect(await servers()).toEqual(['i-00000001 127.0.0.1:8080']);
     expect((await state()).worker).toBe(worker);
     await rename(`${haproxy.pidFile}.away`, haproxy.pidFile);
-    await expect.poll(() => haproxy.serversInPlace(), { timeout: 60_000 }).toEqual(inPlace('i-00000001'));
+    await expect.poll(inPlace, { timeout: 60_000 }).toEqual(['i-00000001']);
   });
 
   test('reads every page of a fleet of more than a thousand, and takes back an instance whose tag is gone', async () => {
     ec2.instances.get('i-00000003')?.tags.delete('remove_from_lb');
     const ids = Array.from({ length: 1000 }, (_, n) => `i-1000${n.toString(16).padStart(4, '0')}`);
     for (const id of ids) givenInstance(id);
-    await expect
-      .poll(() => haproxy.serversInPlace(), { timeout: 60_000 })
-      .toEqual(inPlace('i-00000001', 'i-00000003', ...ids));
+    await expect.poll(inPlace, { timeout: 60_000 }).toEqual(['i-00000001', 'i-00000003', ...ids]);
   });
 
   function givenInstance(id: string, { tags = {}, ...rest }: Partial<Omit<Instance, 'tags'>> & { tags?: object } = {}) {
     const all = Object.entries({ 'aws:autoscaling:groupName': 'web', ...tags });
     ec2.instances.set(id, { tags: new Map(all), privateIpAddress: '127.0.0.1', ...rest });
+  }
+
+  /** The instances that HAProxy sends requests to. */
+  async function inPlace(): Promise<string[]> {
+    return [...((await haproxy.serversInPlace()) ?? [])].filter((name) => name.startsWith('i-')).sort();
   }
 
   /** The lines of HAProxy's configuration, and the process that serves. */
@@ -176,8 +160,3 @@ describe.skipIf(skipped)('Chef with the cookbook', { timeout: 120_000 }, () => {
     for (const wanted = client.failures.length + 1; client.failures.length < wanted; ) await sleep(50);
   }
 });
-
-/** HAProxy's own names for the backend's rows, and the servers that take requests. */
-function inPlace(...ids: string[]): Set<string> {
-  return new Set(['BACKEND', ...ids]);
-}

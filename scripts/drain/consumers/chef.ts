@@ -13,7 +13,7 @@ const OWN_COOKBOOKS = fileURLToPath(new URL('chef/cookbooks', import.meta.url));
 const BUNDLE = { BUNDLE_GEMFILE: join(EXAMPLE, 'Gemfile') };
 
 /** chef-client's `--interval`, in seconds: its pause between two runs, not from one start to the next. */
-const PAUSE_S = 2;
+const PAUSE_S = 1;
 const WHOLE_RUN_MS = 3000;
 
 /** Chef Infra Client in local mode, with the cookbook in examples/chef. */
