@@ -14,13 +14,13 @@ const BUNDLE = { BUNDLE_GEMFILE: join(EXAMPLE, 'Gemfile') };
 
 /** chef-client's `--interval`, in seconds: its pause between two runs, not from one start to the next. */
 const PAUSE_S = 1;
-const WHOLE_RUN_MS = 3000;
+const WHOLE_RUN_MS = 6000;
 
 /** Chef Infra Client in local mode, with the cookbook in examples/chef. */
 export const chef: Consumer = {
   name: 'chef',
   intervalMs: PAUSE_S * 1000 + WHOLE_RUN_MS,
-  runMs: 1500,
+  runMs: 2000,
   reloads: true,
 
   async requirement() {
