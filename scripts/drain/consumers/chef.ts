@@ -36,7 +36,7 @@ export const chef: Consumer = {
       return stdout.trim().replace(': ', ' ');
     } catch (error) {
       throw new Error(
-        'Chef is not installed: apt-get install ruby ruby-dev bundler build-essential libffi-dev libarchive13 && bundle install --gemfile examples/chef/Gemfile',
+        'Chef is not installed: apt-get install ruby ruby-dev ruby-bundler build-essential libffi-dev libarchive13 && bundle install --gemfile examples/chef/Gemfile',
         { cause: error },
       );
     }
