@@ -6,6 +6,7 @@ import { unzipSync } from 'fflate';
 import { bundle } from './bundle.ts';
 import { chartOf } from './drain/chart.ts';
 import type { Consumer } from './drain/consumer.ts';
+import { chef } from './drain/consumers/chef.ts';
 import { own } from './drain/consumers/own.ts';
 import { runtimeApi } from './drain/consumers/runtime-api.ts';
 import { script } from './drain/consumers/script.ts';
@@ -16,7 +17,7 @@ import { runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from 
 import { problemsOf } from './drain/verdict.ts';
 import { makeWorkingFolder } from './drain/working-folder.ts';
 
-const CONSUMERS: readonly Consumer[] = [own, runtimeApi, script];
+const CONSUMERS: readonly Consumer[] = [own, chef, runtimeApi, script];
 const MOST_HAPROXIES = 4;
 
 const USAGE = `npm run drain -- [options]

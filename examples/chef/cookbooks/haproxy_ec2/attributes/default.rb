@@ -1,0 +1,21 @@
+# The instances behind HAProxy are those with this tag: of an Auto Scaling group, or of a role.
+default['haproxy_ec2']['member_tag']['key'] = 'aws:autoscaling:groupName'
+default['haproxy_ec2']['member_tag']['value'] = nil
+
+# … without those with this one: the function's TAG_KEY and TAG_VALUE.
+default['haproxy_ec2']['removal_tag']['key'] = 'remove_from_lb'
+default['haproxy_ec2']['removal_tag']['value'] = 'yes'
+
+# Ohai knows it on EC2. Without it the AWS SDK looks it up (AWS_REGION, ~/.aws/config).
+default['haproxy_ec2']['region'] = node.read('ec2', 'region')
+
+# That the instances serve on.
+default['haproxy_ec2']['port'] = 80
+
+default['haproxy_ec2']['config'] = '/etc/haproxy/haproxy.cfg'
+default['haproxy_ec2']['template']['cookbook'] = 'haproxy_ec2'
+default['haproxy_ec2']['template']['source'] = 'haproxy.cfg.erb'
+default['haproxy_ec2']['check_command'] = 'haproxy -c -f %{path}'
+
+default['haproxy_ec2']['service'] = 'haproxy'
+default['haproxy_ec2']['reload_command'] = nil

@@ -1,0 +1,36 @@
+# What HAProxy has to know of EC2.
+module HaproxyEc2
+  # The most that EC2 puts on one page. Without a number it has to put everything on one.
+  PAGE_SIZE = 1000
+
+  # The servers that belong into the load balancer, always in the same order: the running instances that are members and
+  # do not carry the removal tag.
+  # @param ec2 [Aws::EC2::Client]
+  # @param settings [Hash] the attributes of this cookbook
+  # @return [Array<Hash>] never empty: a mistake in a name must not empty the load balancer
+  def self.servers(ec2, settings)
+    member, removal = settings.values_at('member_tag', 'removal_tag')
+    if member['value'].to_s.empty?
+      raise "node['haproxy_ec2']['member_tag']['value'] is #{member['value'].inspect}; expected the value of #{member['key']}"
+    end
+
+    pages = ec2.describe_instances(
+      filters: [
+        { name: "tag:#{member['key']}", values: [member['value']] },
+        { name: 'instance-state-name', values: ['running'] },
+      ],
+      max_results: PAGE_SIZE
+    )
+    instances = pages.flat_map(&:reservations).flat_map(&:instances)
+    kept = instances.reject do |instance|
+      instance.tags.any? { |tag| tag.key == removal['key'] && tag.value == removal['value'] }
+    end
+    if kept.empty?
+      raise "no server to keep in #{member['key']}=#{member['value']}, of #{instances.size} running; HAProxy is left as it is"
+    end
+
+    kept.sort_by(&:instance_id).map do |instance|
+      { id: instance.instance_id, address: instance.private_ip_address, port: settings['port'] }
+    end
+  end
+end

@@ -1,0 +1,123 @@
+import { execFile } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Consumer, Surroundings } from '../consumer.ts';
+import { startProcessGroup } from '../process-group.ts';
+
+const run = promisify(execFile);
+
+const EXAMPLE = fileURLToPath(new URL('../../../examples/chef', import.meta.url));
+const OWN_COOKBOOKS = fileURLToPath(new URL('chef/cookbooks', import.meta.url));
+const BUNDLE = { BUNDLE_GEMFILE: join(EXAMPLE, 'Gemfile') };
+
+/** chef-client's `--interval`, in seconds: its pause between two runs, not from one start to the next. */
+const PAUSE_S = 1;
+const WHOLE_RUN_MS = 6000;
+
+/** Chef Infra Client in local mode, with the cookbook in examples/chef. */
+export const chef: Consumer = {
+  name: 'chef',
+  intervalMs: PAUSE_S * 1000 + WHOLE_RUN_MS,
+  runMs: 2000,
+  reloads: true,
+
+  async requirement() {
+    if (!process.env.CHEF_LICENSE) {
+      throw new Error(
+        'Chef runs only once you have accepted its licence (https://www.chef.io/end-user-license-agreement): CHEF_LICENSE=accept-no-persist npm run drain -- --consumer chef',
+      );
+    }
+    try {
+      const { stdout } = await run('bundle', ['exec', 'chef-client', '--version'], {
+        env: { ...process.env, ...BUNDLE },
+      });
+      return stdout.trim().replace(': ', ' ');
+    } catch (error) {
+      throw new Error(
+        'Chef is not installed: apt-get install ruby ruby-dev ruby-bundler build-essential libffi-dev libarchive13 && bundle install --gemfile examples/chef/Gemfile',
+        { cause: error },
+      );
+    }
+  },
+
+  async start(surroundings) {
+    const folder = join(surroundings.folder, 'chef');
+    await mkdir(folder);
+    const clientFile = join(folder, 'client.rb');
+    await writeFile(clientFile, clientOf(folder));
+    const nodeFile = join(folder, 'node.json');
+    await writeFile(nodeFile, JSON.stringify(nodeOf(surroundings)));
+
+    const failures: string[] = [];
+    let reason = 'no reason given';
+    const firstRun = Promise.withResolvers<void>();
+    const options = [
+      '--local-mode',
+      '--config',
+      clientFile,
+      '--json-attributes',
+      nodeFile,
+      '--interval',
+      String(PAUSE_S),
+    ];
+    const client = await startProcessGroup('bundle', ['exec', 'chef-client', ...options], {
+      folder: surroundings.folder,
+      environment: { ...surroundings.environment, ...BUNDLE },
+      onLine(line) {
+        if (line.startsWith('Infra Phase complete')) firstRun.resolve();
+        if (!line.includes(RUN_FAILED)) {
+          reason = REASON.exec(line)?.[1] ?? reason;
+          return;
+        }
+        failures.push(`a run of chef-client failed: ${reason}`);
+        firstRun.reject(new Error(`the first run of chef-client failed: ${reason}`));
+      },
+    });
+    let stopping = false;
+    void client.ended.then((how) => {
+      if (stopping) return;
+      failures.push(`chef-client ended: ${how}`);
+      firstRun.reject(new Error(`chef-client ended before its first run did: ${how}`));
+    });
+    async function stop(): Promise<void> {
+      stopping = true;
+      await client.stop();
+    }
+    try {
+      await firstRun.promise;
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+    return { failures, stop };
+  },
+};
+
+// A failed run ends with the reason, among other errors, and the loop adds a line of its own.
+const REASON = /ERROR: (?!Running exception handlers|Exception handlers complete)(.+)/;
+const RUN_FAILED = 'Chef::Exceptions::ChildConvergeError';
+
+function clientOf(folder: string): string {
+  return `from_file '${join(EXAMPLE, 'client.rb')}'
+chef_repo_path '${folder}'
+cookbook_path ['${join(EXAMPLE, 'cookbooks')}', '${OWN_COOKBOOKS}']
+node_name 'load-balancer'
+minimal_ohai true
+`;
+}
+
+function nodeOf({ configFile, pidFile, group, serverPort, staticConfiguration }: Surroundings) {
+  return {
+    run_list: ['recipe[load_balancer]'],
+    load_balancer: { static_configuration: staticConfiguration },
+    haproxy_ec2: {
+      member_tag: { value: group },
+      port: serverPort,
+      config: configFile,
+      template: { cookbook: 'load_balancer' },
+      reload_command: `kill -USR2 $(cat ${pidFile})`,
+    },
+  };
+}
