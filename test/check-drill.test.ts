@@ -13,7 +13,7 @@ import {
 import { DescribeInstancesCommand } from '@aws-sdk/client-ec2';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { isServed } from '../scripts/check/haproxy-statistics.ts';
-import { freePort } from '../scripts/drain/free-port.ts';
+import { freePort } from '../scripts/drain/fleet.ts';
 import { haproxyVersion } from '../scripts/drain/haproxy.ts';
 import { aws, awsError, givenHealthyChain, givenHooks, givenTagged, HOOK, runCheck, TOPIC } from './check-chain.ts';
 
