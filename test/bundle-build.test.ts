@@ -27,12 +27,14 @@ test.each(steps)('the build fails when the bundle has nothing of $name', async (
   await expect(buildWith(step, 'export const handler = 1')).rejects.toThrow(/finds no .*has the AWS SDK changed/);
 });
 
-test('the build fails when the file that a step changes is loaded but not used', async () => {
-  const entry = await given('sdk/index.js', 'export const before = 1;');
-  const step = change('a step', 'sdk/index.js', () => 'export const before = 2;');
-  await expect(
-    buildWith(step, `import { before } from ${JSON.stringify(entry)}; export const handler = 1`),
-  ).rejects.toThrow('finds no sdk/index.js in the bundle');
+test.each([
+  ['is not used', (file: string) => `import { before } from ${file}; export const handler = 1`],
+  ['only hands on what another file has', (file: string) => `export { join } from ${file}`],
+])('the build fails when the file that a step changes is loaded but %s', async (_, using) => {
+  const file = await given('sdk/index.js', 'export const before = 1;');
+  const other = JSON.stringify(await given('other/index.js', 'export const join = Math.max;'));
+  const step = change('a step', 'sdk/index.js', () => `export const before = 2; export * from ${other}`);
+  await expect(buildWith(step, using(JSON.stringify(file)))).rejects.toThrow('finds no sdk/index.js in the bundle');
 });
 
 test('the build fails when the schemas are written in a way that the step does not know', async () => {

@@ -49,6 +49,15 @@ test.each([
   expect(await calledFor('us-west-2', { [variable]: url })).toMatchObject({ host, port: Number(port) });
 });
 
+test.each([
+  ['https://ec2.example', 'https://any.example', 'ec2.example'],
+  ['', 'https://any.example', 'any.example'],
+  ['', '', 'ec2.us-west-2.amazonaws.com'],
+])('the bundle goes by AWS_ENDPOINT_URL_EC2 "%s" before AWS_ENDPOINT_URL "%s"', async (forEc2, forAll, host) => {
+  const environment = { AWS_ENDPOINT_URL_EC2: forEc2, AWS_ENDPOINT_URL: forAll };
+  expect(await calledFor('us-west-2', environment)).toMatchObject({ host });
+});
+
 test.each(['AWS_USE_FIPS_ENDPOINT', 'AWS_USE_DUALSTACK_ENDPOINT'])(
   'the bundle takes %s for false when it is neither true nor false, as the SDK does',
   async (variable) => {
