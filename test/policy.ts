@@ -13,7 +13,7 @@ export interface PolicyDocument {
   readonly Statement: readonly Statement[];
 }
 
-/** A call as IAM sees it; `context` holds the condition keys that the service tells it about. */
+/** A call as IAM sees it; `context` holds the condition keys that the service hands over. */
 export interface Request {
   readonly action: string;
   readonly resource: string;
