@@ -38,7 +38,8 @@ describe('the zipped function, over a real socket', () => {
     ['a page from a proxy on the way', { status: 502, html: '<html><body><h1>502 Bad Gateway</h1></body></html>' }],
     ['a reset', 'reset'],
     ['no answer', 'hang'],
-    ['an answer that breaks off', 'hang in body'],
+    ['an answer that stops', 'hang in body'],
+    ['an answer that is cut off', 'reset in body'],
   ])('sets the tag when EC2 is well again after %s', async (_, fault) => {
     endpoint.faults.push(fault);
     const { log, error } = await invoke('terminating');

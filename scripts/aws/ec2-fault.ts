@@ -2,24 +2,27 @@ import type { ServerResponse } from 'node:http';
 import { errorXml, send } from './ec2-query.ts';
 
 /**
- * What goes wrong with a call: an error in EC2's own XML, a connection reset, no answer at all, an answer that breaks
- * off after its headers, or a page from something that is not EC2.
+ * What goes wrong with a call: an error in EC2's own XML, a connection reset, no answer at all, an answer that stops or
+ * is reset in its body, or a page from something that is not EC2.
  */
 export type Fault =
   | { readonly status: number; readonly code: string }
   | { readonly status: number; readonly html: string }
   | 'reset'
   | 'hang'
-  | 'hang in body';
+  | 'hang in body'
+  | 'reset in body';
 
 /** Lets this fault stand in the place of the answer. */
 export function fail(fault: Fault, response: ServerResponse): void {
   if (fault === 'hang') return;
   if (fault === 'reset') {
     response.socket?.resetAndDestroy();
-  } else if (fault === 'hang in body') {
+  } else if (fault === 'hang in body' || fault === 'reset in body') {
     response.writeHead(200, { 'content-type': 'text/xml', 'content-length': 1000 });
-    response.write('<?xml version="1.0"');
+    response.write('<?xml version="1.0"', () => {
+      if (fault === 'reset in body') response.socket?.resetAndDestroy();
+    });
   } else if ('html' in fault) {
     response.writeHead(fault.status, { 'content-type': 'text/html' }).end(fault.html);
   } else {
