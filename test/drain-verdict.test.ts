@@ -147,6 +147,18 @@ describe('the heartbeat timeout', () => {
   });
 });
 
+test.for([1500, 3000, 7000])(
+  'scale-ins find a consumer with an interval of %i ms at six points spread over it',
+  (intervalMs) => {
+    const times = new Set(fullPlan({ ...consumer, intervalMs }).scaleInsAt);
+    const points = [...times].map((time) => (time % intervalMs) / intervalMs).toSorted((a, b) => a - b);
+    const gaps = points.map((point, n) => (points[n + 1] ?? 1 + (points[0] ?? 0)) - point);
+    expect(gaps).toHaveLength(6);
+    expect(Math.min(...gaps)).toBeGreaterThan(0.05);
+    expect(Math.max(...gaps)).toBeLessThan(0.35);
+  },
+);
+
 describe('the figures of a scenario', () => {
   test('hold the latencies at the nearest rank', () => {
     const results = Array.from({ length: 189 }, (_, n) => ({ at: n, lateMs: 0, ms: n + 1, server: OTHER }));

@@ -57,8 +57,8 @@ export interface PlanOptions {
 
 /** Ten scale-ins, four one by one and two times three together, over at least 20,000 requests. */
 export function fullPlan(consumer: Consumer, options: PlanOptions = {}): Plan {
-  // Not in step with the interval, so that each finds the consumer at another point of it.
-  const scaleIns = [1.17, 3.33, 5.67, 7.83, 9.67, 9.67, 9.67, 12.17, 12.17, 12.17];
+  // Each finds the consumer at another point of its interval, be this a step or half of one.
+  const scaleIns = [1.05, 3.28, 5.62, 7.93, 9.7, 9.7, 9.7, 12.35, 12.35, 12.35];
   const timing = timingOf(consumer, options, { scaleIns, leastStepMs: 3000, servesAgainMs: 8000 });
   return { ...timing, seed: 1, requestsPerSecond: 400, servers: 12 };
 }
