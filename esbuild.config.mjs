@@ -5,9 +5,8 @@ import { fileURLToPath } from 'node:url';
 const PROJECT = fileURLToPath(new URL('.', import.meta.url));
 
 /**
- * How the AWS SDK is fitted to Lambda. Each step gains at least 5 % of load + first call, measured with and without it;
- * `npm run bench -- cold-start` shows them one on top of the last. Signing, endpoint rules, error parsing, and the
- * distinction of transient and permanent errors stay the SDK's own.
+ * How the AWS SDK is fitted to Lambda. `npm run bench -- cold-start` shows the steps one on top of the last. Signing,
+ * endpoint rules, error parsing, and the distinction of transient and permanent errors stay the SDK's own.
  * @type {import('esbuild').Plugin[]}
  */
 export const steps = [
@@ -21,7 +20,7 @@ export const steps = [
   }),
   // By such files the SDK picks its platform. Node's bring credential providers that are clients of five more services, and
   // what looks for settings in ~/.aws. What Lambda has is in runtime-config.ts; the two others are the SDK's own choice for
-  // browsers, which have no ~/.aws either. Without these two it takes 6 % longer.
+  // browsers, which have no ~/.aws either. These two gain 2 %, in 200 pairs with and without them.
   replace('what only other platforms need', {
     '@aws-sdk/client-ec2/dist-es/runtimeConfig.js': resolve(PROJECT, 'src/runtime-config.ts'),
     '@smithy/core/dist-es/submodules/endpoints/index.js': 'index.browser.js',
@@ -29,7 +28,8 @@ export const steps = [
   }),
   // import('node:http') starts Node's loader of ES modules and evaluates every getter of the module, and undici with it.
   atRunTime("import() of Node's modules", /^node:/, { supported: { 'dynamic-import': false } }),
-  // EC2 has no event streams. Their import at run time keeps whole every module that they have in common with the rest.
+  // EC2 has no event streams. Their import at run time keeps whole every module that they have in common with the rest:
+  // 4 %, in 100 pairs.
   atRunTime('event streams', /^@smithy\/core\/event-streams$/, { external: ['@smithy/core/event-streams'] }),
 ];
 

@@ -13,9 +13,9 @@ import { script } from './drain/consumers/script.ts';
 import { figuresOf, type Report, tableOf } from './drain/figures.ts';
 import { haproxyVersion } from './drain/haproxy.ts';
 import { fullPlan, heartbeatArithmetic, shortPlan } from './drain/plan.ts';
+import { makeWorkingFolder } from './drain/process-group.ts';
 import { runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from './drain/scenario.ts';
 import { problemsOf } from './drain/verdict.ts';
-import { makeWorkingFolder } from './drain/working-folder.ts';
 
 const CONSUMERS: readonly Consumer[] = [own, chef, runtimeApi, script];
 const MOST_HAPROXIES = 4;

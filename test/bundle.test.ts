@@ -127,12 +127,12 @@ describe('the zipped function, in a process as Lambda starts it', () => {
   });
 
   it("has Lambda's flags, Lambda's environment and a folder that it cannot write to", async () => {
-    const told = `exports.handler = async () => console.info({
+    const reporting = `exports.handler = async () => console.info({
       flags: process.execArgv,
       environment: Object.keys(process.env).filter((name) => !/^(AWS_|LAMBDA_|NODE_CHANNEL_)/.test(name)).sort(),
       mode: (require('node:fs').statSync(__dirname).mode & 0o777).toString(8),
     })`;
-    const lambda = await startLambda(zipSync({ 'index.js': new TextEncoder().encode(told) }));
+    const lambda = await startLambda(zipSync({ 'index.js': new TextEncoder().encode(reporting) }));
     started.push(lambda);
     const { log } = await lambda.invoke({});
     expect(log[0]?.message).toEqual({

@@ -53,8 +53,7 @@ describe('a command of a consumer', () => {
         '--input-type=module',
         '--eval',
         `import { mkdir } from 'node:fs/promises';
-        import { startProcessGroup } from './scripts/drain/process-group.ts';
-        import { makeWorkingFolder } from './scripts/drain/working-folder.ts';
+        import { makeWorkingFolder, startProcessGroup } from './scripts/drain/process-group.ts';
         const { path } = makeWorkingFolder();
         await mkdir(path + '/haproxy-1');
         await startProcessGroup('sh', ['-c', 'sleep ${sleepers} & sleep ${sleepers}'],

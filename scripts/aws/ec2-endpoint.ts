@@ -46,7 +46,7 @@ export async function startEc2Endpoint(options: Ec2EndpointOptions = {}): Promis
   const takeToken = options.bucket ? tokenBucket(options.bucket) : () => true;
   const server = createServer((request, response) => {
     answer(request, response).catch((error: unknown) => {
-      // A client that goes away in the middle of its own request is its own affair; the rest is a fault of ours.
+      // Nobody waits for an answer when the client has gone away in the middle of its request.
       if (!request.destroyed) send(response, 500, errorXml('InternalError', String(error)));
     });
   });

@@ -28,7 +28,7 @@ export function topicOf(lambda: LambdaProcess): Topic {
     errors,
     publish(sample, instanceId) {
       const delivery = previous.then(() => deliver(sample, instanceId));
-      // One that could not be delivered is its publisher's affair, not the next one's.
+      // The publisher hears of a message that could not be delivered; the next message goes out all the same.
       previous = delivery.catch(() => {});
       return delivery;
     },
