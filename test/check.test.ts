@@ -283,6 +283,16 @@ const BROKEN: readonly {
     mend: `aws lambda put-function-event-invoke-config --region us-west-2 --function-name drain-Function-1 --maximum-event-age-in-seconds 300 --maximum-retry-attempts 2 --destination-config '{"OnFailure":{"Destination":"${QUEUE}"}}'`,
   },
   {
+    title: 'events that are given up go elsewhere',
+    given: () =>
+      aws.lambda
+        .on(GetFunctionEventInvokeConfigCommand)
+        .resolves({ MaximumEventAgeInSeconds: 300, DestinationConfig: { OnFailure: { Destination: `${QUEUE}-2` } } }),
+    link: 'function events',
+    found: `for up to 300 s, then to ${QUEUE}-2, not to the failure queue`,
+    mend: 'aws lambda put-function-event-invoke-config',
+  },
+  {
     title: 'the configuration of events, gone',
     given: () => aws.lambda.on(GetFunctionEventInvokeConfigCommand).rejects(awsError('ResourceNotFoundException')),
     link: 'function events',
