@@ -45,7 +45,6 @@ describe.skipIf(skipped)('Chef with the cookbook', { timeout: 120_000 }, () => {
     });
     client = await chef.start({
       ...haproxy,
-      frontendPort: haproxy.port,
       serverPort: 8080,
       group: 'web',
       ec2Url: ec2.url,

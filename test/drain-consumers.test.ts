@@ -41,7 +41,6 @@ function surroundings(environment: NodeJS.ProcessEnv): Surroundings {
     configFile: join(folder, 'haproxy.cfg'),
     pidFile: join(folder, 'haproxy.pid'),
     statsSocket: join(folder, 'stats.sock'),
-    frontendPort: 1,
     staticConfiguration: 'backend web\n',
     serverPort: 1,
     group: 'web',

@@ -164,7 +164,6 @@ describe.skipIf(skipped)("the proof's own consumer", () => {
       configFile: join(folder, 'haproxy.cfg'),
       pidFile: join(folder, 'haproxy.pid'),
       statsSocket: join(folder, 'stats.sock'),
-      frontendPort: 1080,
       staticConfiguration: configuration({ port: 1080, careful: false, statsSocket: join(folder, 'stats.sock') }),
       serverPort: 8080,
       group: 'web',

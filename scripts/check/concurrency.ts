@@ -7,6 +7,9 @@ import type { Stack } from './stack.ts';
 // "Concurrent executions" of Lambda in Service Quotas.
 const QUOTA_CODE = 'L-B99A9384';
 
+const LATE =
+  'a scale-in of more at once is throttled; Lambda tries again after 1 s to 5 min, and the last tags come late or never';
+
 /** How many copies of the function can run at once, against the group's size: each instance that leaves needs one. */
 export function checkConcurrency(lambda: LambdaClient, stack: Stack, group: Group): Promise<readonly Link[]> {
   const { region, functionName } = stack;
@@ -39,6 +42,3 @@ export function checkConcurrency(lambda: LambdaClient, stack: Stack, group: Grou
     return as.broken(`${copies}: ${LATE}`, mend);
   }
 }
-
-const LATE =
-  'a scale-in of more at once is throttled; Lambda tries again after 1 s to 5 min, and the last tags come late or never';

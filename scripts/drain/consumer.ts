@@ -49,8 +49,6 @@ export interface Surroundings {
   readonly pidFile: string;
   /** HAProxy's Runtime API, with level admin. */
   readonly statsSocket: string;
-  /** The port on 127.0.0.1 that clients connect to. */
-  readonly frontendPort: number;
   /** The configuration but for the server lines, which belong at its end. */
   readonly staticConfiguration: string;
   /** The port that every instance serves on. */

@@ -73,6 +73,19 @@ function percentile(values: readonly number[], rank: number): number | null {
   return value === undefined ? null : Math.round(value);
 }
 
+const LABEL_WIDTH = 34;
+const COLUMN_WIDTH = 19;
+
+const CAUSE_NAMES: Readonly<Record<Cause, string>> = {
+  reset: 'reset',
+  'reset on reuse': 'reset on a reused connection',
+  '502': '502 Bad Gateway',
+  '503': '503 Service Unavailable',
+  '504': '504 Gateway Timeout',
+  timeout: 'no answer in time',
+  other: 'other',
+};
+
 /** The figures of the scenarios side by side, as lines of text. */
 export function tableOf(figures: readonly Figures[]): string {
   const causes = CAUSES.filter((cause) => figures.some(({ lostByCause }) => lostByCause[cause] > 0));
@@ -101,19 +114,6 @@ export function tableOf(figures: readonly Figures[]): string {
     })
     .join('\n');
 }
-
-const LABEL_WIDTH = 34;
-const COLUMN_WIDTH = 19;
-
-const CAUSE_NAMES: Readonly<Record<Cause, string>> = {
-  reset: 'reset',
-  'reset on reuse': 'reset on a reused connection',
-  '502': '502 Bad Gateway',
-  '503': '503 Service Unavailable',
-  '504': '504 Gateway Timeout',
-  timeout: 'no answer in time',
-  other: 'other',
-};
 
 function count(number: number): string {
   return number.toLocaleString('en');

@@ -14,7 +14,7 @@ export interface StageOptions {
   readonly consumer: Consumer;
   /** The bundled function. */
   readonly zip: Uint8Array;
-  /** Where HAProxy's, the consumer's and the function's files go. */
+  /** Where HAProxy's and the consumer's files go. */
   readonly folder: string;
   readonly signal: AbortSignal;
   readonly onProgress: (line: string) => void;
@@ -76,7 +76,7 @@ async function startConsumers(
 ): Promise<RunningConsumer[]> {
   const environment = environmentFor(ec2.url);
   const starts = await Promise.allSettled(
-    haproxies.map(async ({ folder, configFile, pidFile, statsSocket, staticConfiguration, port }, n) => {
+    haproxies.map(async ({ folder, configFile, pidFile, statsSocket, staticConfiguration }, n) => {
       await sleep((n * consumer.intervalMs) / haproxies.length, undefined, { signal });
       const running = await consumer.start({
         folder,
@@ -84,7 +84,6 @@ async function startConsumers(
         pidFile,
         statsSocket,
         staticConfiguration,
-        frontendPort: port,
         serverPort: fleet.port,
         group: GROUP,
         ec2Url: ec2.url,
