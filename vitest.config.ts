@@ -1,13 +1,29 @@
+import './scripts/needs-node-24.mjs';
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+
+const SLOW = '**/*.slow.test.ts';
 
 export default defineConfig({
   test: {
     setupFiles: ['test/environment.ts'],
-    include: ['test/**/*.test.ts'],
-    // Real sockets that hang, and processes that start: none of it quick on a busy machine.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
     unstubEnvs: true,
     restoreMocks: true,
+    // The default is one worker fewer than CPUs. Many tests wait for a socket or a process, not for the CPU.
+    maxWorkers: Math.max(4, availableParallelism()),
+    projects: [
+      {
+        extends: true,
+        // Needs nothing beyond npm.
+        test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [SLOW] },
+      },
+      {
+        extends: true,
+        // Starts HAProxy, socat, the AWS CLI or Chef, or waits for real seconds.
+        test: { name: 'slow', include: [SLOW], testTimeout: 120_000, hookTimeout: 120_000 },
+      },
+    ],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

@@ -1,14 +1,17 @@
-// Imported before each command, by any Node.js from 20 on: one sentence in place of a stack trace where npm ci did not run,
-// or ran without the install script that brings Node.js 24, which alone reads the commands' TypeScript.
+// Runs before each command and before the tests, on any Node.js from 20 on. Prints one sentence where Node.js would print
+// a stack trace: before npm ci has run, or where it left out Node.js 24, which the commands' TypeScript needs.
 import { existsSync } from 'node:fs';
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (!existsSync(new URL('../node_modules', import.meta.url))) {
-  stop('The packages that this needs are not installed: run npm ci first.');
+  stop('The packages are not installed: run npm ci first.');
 }
-if (major < 24 || (major === 24 && minor < 2)) {
+if (!existsSync(new URL('../node_modules/node', import.meta.url))) {
+  stop('The development packages are not installed: run npm ci --include=dev.');
+}
+if (major < 24 || (major === 24 && minor < 4)) {
   const remedy = 'run npm ci without --ignore-scripts, which installs Node.js 24 here';
-  stop(`This needs Node.js 24.2 or later, and ${process.version} runs it: ${remedy}.`);
+  stop(`Node.js 24.4 or later is needed, and this is ${process.version}: ${remedy}.`);
 }
 
 /** @param {string} sentence */

@@ -48,7 +48,7 @@ describe('each npm script that runs TypeScript', () => {
     expect(run(name, command, oldNode ?? '', 'packages')).toEqual({
       status: 1,
       stdout: '',
-      stderr: `This needs Node.js 24.2 or later, and ${version} runs it: run npm ci without --ignore-scripts, which installs Node.js 24 here.\n`,
+      stderr: `This needs Node.js 24.4 or later, and ${version} runs it: run npm ci without --ignore-scripts, which installs Node.js 24 here.\n`,
     });
   });
 });

@@ -1,0 +1,86 @@
+import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ParseArgsConfig, parseArgs, styleText } from 'node:util';
+
+/** Where a command prints, and how it learns that it has to end early. */
+export interface Terminal {
+  /**
+   * Prints a line on standard output.
+   * @throws the reason of `signal` once `signal` is aborted.
+   */
+  readonly out: (line: string) => void;
+  /** Prints a line on standard error. */
+  readonly err: (line: string) => void;
+  /** Aborted by Ctrl-C, SIGTERM, SIGHUP, and when standard output can no longer be written. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A command, apart from its process.
+ * @returns the exit code.
+ * @throws Error with one sentence for the user.
+ */
+export type Main = (args: readonly string[], environment: NodeJS.ProcessEnv, terminal: Terminal) => Promise<number>;
+
+// A signal also reaches the child processes. The command may see their end before it sees the signal.
+const SIGNAL_DELAY_MS = 100;
+
+/**
+ * Runs a command in this process.
+ * @param name as the user types it, such as `npm run drain`.
+ * @param failureCode the exit code when the command throws.
+ */
+export async function runCommand(name: string, main: Main, failureCode = 1): Promise<void> {
+  const end = new AbortController();
+  const { signal } = end;
+
+  function endEarly(reason: string, exitCode: number): void {
+    if (signal.aborted) return;
+    process.exitCode = exitCode;
+    printError(reason);
+    end.abort(new Error(reason));
+  }
+  function printError(reason: string): void {
+    process.stderr.write(`${styleText('red', `${name}: ${reason}`, { stream: process.stderr })}\n`);
+  }
+
+  for (const signalName of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signalName, () => endEarly('interrupted', 128 + constants.signals[signalName]));
+  }
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error) => endEarly(`the output cannot be written: ${error.message}`, failureCode));
+  }
+  const terminal: Terminal = {
+    out(line) {
+      signal.throwIfAborted();
+      process.stdout.write(`${line}\n`);
+    },
+    err: (line) => void process.stderr.write(`${line}\n`),
+    signal,
+  };
+  try {
+    const exitCode = await main(process.argv.slice(2), process.env, terminal);
+    if (!signal.aborted) process.exitCode = exitCode;
+  } catch (error) {
+    await sleep(SIGNAL_DELAY_MS);
+    if (signal.aborted) return;
+    process.exitCode = failureCode;
+    printError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/**
+ * Reads the options of a command.
+ * @throws Error that names the option and the command that lists all options.
+ */
+export function parseOptions<T extends ParseArgsConfig>(name: string, config: T): ReturnType<typeof parseArgs<T>> {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    // Node.js adds advice that does not fit npm.
+    const [reason] = message.split('. ');
+    const hint = code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL' ? 'npm passes on only the options after "--"; ' : '';
+    throw new Error(`${reason}; ${hint}${name} -- --help lists the options`, { cause: error });
+  }
+}
