@@ -80,11 +80,11 @@ export async function drill(instanceId: string, options: DrillOptions): Promise<
     }),
   );
   const started = clock.now();
-  say(`Auto Scaling replaces ${instanceId} of ${group}; the hook waits ${seconds(heartbeatMs)}`);
 
   const timeline: Timeline = { letGo: new Map() };
   const complaints = new Set<string>();
   try {
+    say(`Auto Scaling replaces ${instanceId} of ${group}; the hook waits ${seconds(heartbeatMs)}`);
     while (timeline.terminated === undefined && clock.now() - started < heartbeatMs + PATIENCE_MS) {
       await look(clock.now() - started);
       if (timeline.terminated === undefined) await clock.sleep(POLL_MS);
