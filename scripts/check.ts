@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
@@ -53,10 +54,17 @@ function surroundingsOf({ signal }: Terminal): Surroundings {
   };
 }
 
-async function askUser(question: string, signal: AbortSignal): Promise<string> {
+/** @returns an empty answer when the input ends. */
+export async function askUser(
+  question: string,
+  signal: AbortSignal,
+  input: NodeJS.ReadableStream = process.stdin,
+): Promise<string> {
   // Without `terminal: false`, readline would keep Ctrl-C to itself.
-  using prompt = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
-  return await prompt.question(question, { signal });
+  using prompt = createInterface({ input, output: process.stderr, terminal: false });
+  // Ctrl-D closes the prompt and leaves the question open.
+  const noAnswer = once(prompt, 'close').then(() => '');
+  return await Promise.race([prompt.question(question, { signal }), noAnswer]);
 }
 
 export async function main(

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
 import {
   DescribeAutoScalingInstancesCommand,
   TerminateInstanceInAutoScalingGroupCommand,
@@ -10,7 +11,7 @@ import {
 import { DescribeInstancesCommand } from '@aws-sdk/client-ec2';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { isServed } from '../scripts/check/haproxy-statistics.ts';
-import { main } from '../scripts/check.ts';
+import { askUser, main } from '../scripts/check.ts';
 import { temporaryFolder } from '../scripts/temporary-folder.ts';
 import {
   aws,
@@ -241,6 +242,7 @@ describe('before a drill', () => {
     givenTagged('i-00000001');
     givenMember('InService');
     givenInstance();
+    aws.autoScaling.on(TerminateInstanceInAutoScalingGroupCommand).rejects(new Error('terminated'));
     const { code, out, err } = await runCheck([...DRILL, '--yes']);
     expect(out.join('\n')).toContain('broken ');
     expect(err).toEqual([
@@ -257,6 +259,16 @@ describe('before a drill', () => {
     const ask = vi.fn(async () => 'n');
     await runCheck(DRILL, { ask });
     expect(ask.mock.calls).toEqual([[expect.stringMatching(/^A link of the chain is broken\. Terminate/)]]);
+  });
+
+  test('the answer is a line, or nothing at the end of the input; an interruption ends the question', async () => {
+    vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const interruption = new AbortController();
+    expect(await askUser('Go on?', interruption.signal, Readable.from(['y\n', 'n\n']))).toBe('y');
+    expect(await askUser('Go on?', interruption.signal, Readable.from([]))).toBe('');
+    const answer = askUser('Go on?', interruption.signal, new PassThrough());
+    interruption.abort();
+    await expect(answer).rejects.toThrow('aborted');
   });
 
   test.each<[string, () => unknown, string]>([
