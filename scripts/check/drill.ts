@@ -54,10 +54,10 @@ interface Timeline {
 
 /**
  * Has Auto Scaling replace an instance, shows what happens to it, and gives the verdict.
- * @returns whether it was tagged, and out of every load balancer named, before it was terminated; undefined when nobody
- * agreed, and nothing was done.
- * @throws Error that says why the instance cannot be taken for a drill, when nothing was done; or why the timeline ends
- * early, when Auto Scaling goes on terminating the instance, as a warning says.
+ * @returns whether the instance had the tag and was out of every load balancer before it was terminated; undefined if
+ * the user did not agree.
+ * @throws Error if the instance does not suit a drill, or if the display ends early. In the second case Auto Scaling goes
+ * on replacing the instance, and a warning says so.
  */
 export async function drill(instanceId: string, options: DrillOptions): Promise<boolean | undefined> {
   const { autoScaling, haproxies, say, signal, clock } = options;

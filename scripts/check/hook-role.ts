@@ -43,7 +43,7 @@ async function checkRole(
   roleArn: string,
   replacement: string,
 ): Promise<readonly Link[]> {
-  // Of a role with a path, its last part.
+  // An ARN may have a path before the name.
   const role = roleArn.split('/').at(-1) ?? '';
   const trust = {
     Version: '2012-10-17',
@@ -74,7 +74,7 @@ async function checkRole(
   return [
     ...trusted,
     ...(await examine('publish to topic', group, (as) => checkPermission(as, publish, policy))),
-    // Its own policy decides together with the role's; where it names the role, nobody but KMS can say.
+    // The key's own policy decides too. IAM does not simulate that policy.
     ...(key ? await examine('use of topic key', group, (as) => checkPermission(as, key, undefined)) : []),
   ];
 
