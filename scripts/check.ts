@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs, styleText } from 'node:util';
+import { styleText } from 'node:util';
 import { bundle } from './bundle.ts';
 import { type Clients, makeClients } from './check/clients.ts';
 import { checkConcurrency } from './check/concurrency.ts';
@@ -18,67 +19,120 @@ import { readStack, type Stack } from './check/stack.ts';
 import { checkSubscription } from './check/subscription.ts';
 import { checkTopic } from './check/topic.ts';
 import { checkWaitingTime } from './check/waiting-time.ts';
+import { parseOptions, runCommand, type Terminal } from './command.ts';
 
+const NAME = 'npm run check';
 const USAGE = `npm run check -- --stack NAME [options]
   --stack NAME          the stack that was deployed from template.yaml
-  --group GROUP         only this Auto Scaling group, and others so named; without it every group with a hook to the topic
+  --group GROUP         only this Auto Scaling group (may be repeated); without it every group with a hook to the topic
   --json                prints the links as JSON, and nothing else, on standard output
   --drill INSTANCE      after the check, has Auto Scaling replace this instance, and shows what happens to it
-  --haproxy SOURCE      a stats socket, or the URL of the statistics as CSV (…;csv), that the drill looks at; several times
-                        for several load balancers
-  --yes                 does not ask before the drill
+  --haproxy SOURCE      a stats socket, or the URL of the statistics as CSV (…;csv), that the drill looks at (may be
+                        repeated)
+  --yes                 does not ask before the drill; a broken link prevents the drill
+  --force               with --yes: starts the drill although a link is broken
 
 Only the drill changes anything. Exit code 0: no link is broken; 1: one is, or the drill failed; 2: it could not be run.`;
 
-/** What the command talks to. */
-export interface Terminal {
-  readonly out: (line: string) => void;
-  readonly err: (line: string) => void;
-  /** Undefined where nobody can answer. */
+/** What the command needs beyond a terminal; tests replace it. */
+export interface Surroundings {
+  /** Undefined when nobody can answer. */
   readonly ask: ((question: string) => Promise<string>) | undefined;
-  /** From now on an interruption ends a sleep, and no longer the process. */
-  readonly catchInterrupt: () => void;
   readonly clock: Clock;
+  /** @returns the hash of this checkout's bundle, as Lambda's `CodeSha256` shows it. */
+  readonly localSha256: () => Promise<string>;
 }
 
-/**
- * Runs the command.
- * @param localSha256 gives the hash of this checkout's bundle, as Lambda's `CodeSha256` shows it.
- * @returns its exit code.
- */
-export async function check(
+function surroundingsOf({ signal }: Terminal): Surroundings {
+  return {
+    ask: process.stdin.isTTY ? (question) => askUser(question, signal) : undefined,
+    clock: {
+      now: () => performance.now(),
+      sleep: (ms) => sleep(ms, undefined, { signal }),
+    },
+    localSha256: async () => (await bundle()).sha256,
+  };
+}
+
+/** @returns an empty answer when the input ends. */
+export async function askUser(
+  question: string,
+  signal: AbortSignal,
+  input: NodeJS.ReadableStream = process.stdin,
+): Promise<string> {
+  // Without `terminal: false`, readline would keep Ctrl-C to itself.
+  using prompt = createInterface({ input, output: process.stderr, terminal: false });
+  // Ctrl-D closes the prompt and leaves the question open.
+  const noAnswer = once(prompt, 'close').then(() => '');
+  return await Promise.race([prompt.question(question, { signal }), noAnswer]);
+}
+
+export async function main(
   args: readonly string[],
+  environment: NodeJS.ProcessEnv,
   terminal: Terminal,
-  localSha256 = async () => (await bundle()).sha256,
+  { ask, clock, localSha256 }: Surroundings = surroundingsOf(terminal),
 ): Promise<number> {
-  try {
-    const settings = readSettings(args);
-    if (settings === undefined) {
-      terminal.out(USAGE);
-      return 0;
-    }
-    return await run(settings, terminal, localSha256);
-  } catch (error) {
-    terminal.err(styleText('red', `npm run check: ${textOf(error)}`, { stream: process.stderr }));
-    return 2;
+  const options = readOptions(args);
+  if (options === undefined) {
+    terminal.out(USAGE);
+    return 0;
   }
+  const { instance, json, yes, force } = options;
+  if (instance !== undefined && !yes && ask === undefined) {
+    throw new Error('--drill asks before it terminates an instance, and there is no terminal; --yes goes without');
+  }
+  const clients = await makeClients(environment, terminal.signal);
+  const { links, stack, tag } = await examineChain(clients, options, localSha256).catch((error) => {
+    throw new Error(whyNotExamined(error, environment), { cause: error });
+  });
+  if (json) terminal.out(JSON.stringify({ links }));
+  else for (const line of linesOf(links)) terminal.out(line);
+  const isBroken = links.some(({ state }) => state === 'broken');
+  if (instance === undefined) return isBroken ? 1 : 0;
+
+  if (stack === undefined || tag === undefined) throw new Error('--drill needs the stack, which cannot be read');
+  if (isBroken && yes && !force) {
+    terminal.err(
+      'nothing was terminated, because a link of the chain is broken; --force starts the drill all the same',
+    );
+    return 1;
+  }
+  const isDrained = await drill(instance, {
+    ...clients,
+    topicArn: stack.topicArn,
+    tag,
+    haproxies: options.haproxies,
+    isAgreed: async (question) => {
+      const warning = isBroken ? 'A link of the chain is broken. ' : '';
+      const answer = yes ? 'yes' : await ask?.(`${warning}${question} [y/N] `);
+      return /^y(es)?$/i.test(answer ?? '');
+    },
+    say: json ? terminal.err : terminal.out,
+    warn: terminal.err,
+    signal: terminal.signal,
+    clock,
+  });
+  if (isDrained === undefined) terminal.err('nothing was terminated');
+  return isBroken || isDrained === false ? 1 : 0;
 }
 
-interface Settings {
+interface Options {
   readonly stack: string;
   readonly groups: readonly string[];
   readonly json: boolean;
   readonly instance: string | undefined;
   readonly haproxies: readonly string[];
   readonly yes: boolean;
+  readonly force: boolean;
 }
 
 /**
- * @returns undefined when it is help that is asked for.
+ * @returns undefined if the user asked for help.
  * @throws Error that names the option.
  */
-function readSettings(args: readonly string[]): Settings | undefined {
-  const { values } = parseArgs({
+function readOptions(args: readonly string[]): Options | undefined {
+  const { values } = parseOptions(NAME, {
     args: [...args],
     options: {
       stack: { type: 'string' },
@@ -87,13 +141,14 @@ function readSettings(args: readonly string[]): Settings | undefined {
       drill: { type: 'string' },
       haproxy: { type: 'string', multiple: true, default: [] },
       yes: { type: 'boolean', default: false },
+      force: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return undefined;
-  if (!values.stack) throw new Error('--stack is absent; expected the name of the stack (--help shows all options)');
-  if (values.drill === undefined && (values.haproxy.length > 0 || values.yes)) {
-    throw new Error('--haproxy and --yes belong to --drill INSTANCE, which is absent');
+  if (!values.stack) throw new Error(`--stack is absent; expected ${NAME} -- --stack NAME`);
+  if (values.drill === undefined && (values.haproxy.length > 0 || values.yes || values.force)) {
+    throw new Error('--haproxy, --yes and --force belong to --drill INSTANCE, which is absent');
   }
   return {
     stack: values.stack,
@@ -102,44 +157,13 @@ function readSettings(args: readonly string[]): Settings | undefined {
     instance: values.drill,
     haproxies: values.haproxy,
     yes: values.yes,
+    force: values.force,
   };
-}
-
-async function run(settings: Settings, terminal: Terminal, localSha256: () => Promise<string>): Promise<number> {
-  const { instance, json, yes } = settings;
-  if (instance !== undefined && !yes && terminal.ask === undefined) {
-    throw new Error('--drill asks before it terminates an instance, and there is no terminal; --yes goes without');
-  }
-  const clients = await makeClients();
-  const { links, stack, tag } = await examineChain(clients, settings, localSha256);
-  if (json) terminal.out(JSON.stringify({ links }));
-  else for (const line of linesOf(links)) terminal.out(line);
-  const isBroken = links.some(({ state }) => state === 'broken');
-  if (instance === undefined) return isBroken ? 1 : 0;
-
-  if (stack === undefined || tag === undefined) throw new Error('--drill needs the stack, which cannot be read');
-  const isDrained = await drill(instance, {
-    ...clients,
-    topicArn: stack.topicArn,
-    tag,
-    haproxies: settings.haproxies,
-    isAgreed: async (question) => {
-      const warning = isBroken ? 'A link of the chain is broken. ' : '';
-      const answer = yes ? 'yes' : await terminal.ask?.(`${warning}${question} [y/N] `);
-      if (!/^y(es)?$/i.test(answer ?? '')) return false;
-      terminal.catchInterrupt();
-      return true;
-    },
-    say: json ? terminal.err : terminal.out,
-    clock: terminal.clock,
-  });
-  if (isDrained === undefined) terminal.err('nothing was terminated');
-  return isBroken || isDrained === false ? 1 : 0;
 }
 
 async function examineChain(
   clients: Clients,
-  { stack: name, groups: named }: Settings,
+  { stack: name, groups: named }: Options,
   localSha256: () => Promise<string>,
 ) {
   const { link, stack } = await readStack(clients.cloudFormation, name);
@@ -171,6 +195,14 @@ async function examineChain(
   return { links, stack, tag };
 }
 
+function whyNotExamined(error: Error, { AWS_ENDPOINT_URL: url }: NodeJS.ProcessEnv): string {
+  // The SDK's errors have metadata, which has a status if there was an answer.
+  if (!('$metadata' in error)) return textOf(error);
+  const { httpStatusCode: status } = error.$metadata as { httpStatusCode?: number };
+  if (status === undefined) return `${url || 'AWS'} cannot be reached: ${textOf(error)}`;
+  return url ? `${url} answers with HTTP status ${status}: ${textOf(error)}` : textOf(error);
+}
+
 /** The tag that the stack was deployed with, where the function's own settings cannot be read. */
 function tagOf({ parameters: { TagKey: key = '', TagValue: value = '' } }: Stack) {
   return { key, value };
@@ -188,32 +220,4 @@ function linesOf(links: readonly Link[]): string[] {
   });
 }
 
-if (import.meta.main) {
-  const interruption = new AbortController();
-  const { signal } = interruption;
-  const ask = async (question: string) => {
-    const prompt = createInterface({ input: process.stdin, output: process.stderr });
-    prompt.once('SIGINT', () => interruption.abort());
-    try {
-      return await prompt.question(question, { signal });
-    } catch {
-      return '';
-    } finally {
-      prompt.close();
-    }
-  };
-  process.exitCode = await check(process.argv.slice(2), {
-    out: console.log,
-    err: console.error,
-    ask: process.stdin.isTTY ? ask : undefined,
-    catchInterrupt: () => process.once('SIGINT', () => interruption.abort()),
-    clock: {
-      now: () => performance.now(),
-      sleep: (ms) =>
-        sleep(ms, undefined, { signal }).catch(() => {
-          throw new Error('interrupted');
-        }),
-    },
-  });
-  if (signal.aborted) process.exitCode = 130;
-}
+if (import.meta.main) await runCommand(NAME, main, 2);

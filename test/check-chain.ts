@@ -30,8 +30,9 @@ import { GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { mockClient } from 'aws-sdk-client-mock';
 import { vi } from 'vitest';
 import type { Link } from '../scripts/check/link.ts';
-import { check, type Terminal } from '../scripts/check.ts';
+import { main, type Surroundings } from '../scripts/check.ts';
 import { deploy, propertiesOf } from './stack.ts';
+import { fakeTerminal } from './terminal.ts';
 
 export const TOPIC = 'arn:aws:sns:us-west-2:123456789012:drain-Topic-1';
 export const ROLE = 'arn:aws:iam::123456789012:role/drain-HookRole-1';
@@ -262,19 +263,21 @@ export function awsError(name: string, message = name): Error {
   return Object.assign(new Error(message), { name });
 }
 
-export async function runCheck(args: readonly string[], changes: Partial<Terminal> = {}) {
-  const out: string[] = [];
-  const err: string[] = [];
-  const terminal: Terminal = {
-    out: (line) => out.push(line),
-    err: (line) => err.push(line),
+/** Runs the command; `err` and `out` are the lines that it prints. */
+export async function runCheck(args: readonly string[], changes: Partial<Surroundings> = {}, signal?: AbortSignal) {
+  const { terminal, printed } = fakeTerminal(signal);
+  const surroundings = {
     ask: undefined,
-    catchInterrupt: () => {},
     clock: { now: () => 0, sleep: async () => {} },
+    localSha256: async () => CODE,
     ...changes,
   };
-  const code = await check(args, terminal, async () => CODE);
-  return { code, out, err };
+  const code = await main(args, process.env, terminal, surroundings);
+  return { code, out: linesOf(printed.out), err: linesOf(printed.err) };
+}
+
+function linesOf(text: string): string[] {
+  return text.split('\n').slice(0, -1);
 }
 
 /** The links of `--json`. */

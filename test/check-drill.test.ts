@@ -1,11 +1,9 @@
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
-import { type AddressInfo, connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
 import {
   DescribeAutoScalingInstancesCommand,
   TerminateInstanceInAutoScalingGroupCommand,
@@ -13,28 +11,32 @@ import {
 import { DescribeInstancesCommand } from '@aws-sdk/client-ec2';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { isServed } from '../scripts/check/haproxy-statistics.ts';
-import { freePort } from '../scripts/drain/fleet.ts';
-import { haproxyVersion } from '../scripts/drain/haproxy.ts';
-import { aws, awsError, givenHealthyChain, givenHooks, givenTagged, HOOK, runCheck, TOPIC } from './check-chain.ts';
+import { askUser, main } from '../scripts/check.ts';
+import { temporaryFolder } from '../scripts/temporary-folder.ts';
+import {
+  aws,
+  awsError,
+  CODE,
+  givenHealthyChain,
+  givenHooks,
+  givenTagged,
+  HOOK,
+  runCheck,
+  TOPIC,
+} from './check-chain.ts';
+import { fakeTerminal } from './terminal.ts';
 
 const INSTANCE = 'i-0123456789abcdef0';
 const DRILL = ['--stack', 'drain', '--drill', INSTANCE];
-
-const missing = await haproxyVersion().then(
-  () => undefined,
-  (error: Error) => error.message,
-);
-// In CI it has to be there: the tests run, and fail without it.
-const skipped = missing !== undefined && !process.env.CI;
-if (skipped) console.warn(`HAProxy's own statistics are not read: ${missing}`);
 
 let folder: string;
 const closing: (() => unknown)[] = [];
 
 beforeEach(async () => {
   givenHealthyChain();
-  folder = await mkdtemp(join(tmpdir(), 'check-'));
-  closing.push(() => rm(folder, { recursive: true, force: true }));
+  const made = await temporaryFolder('check-');
+  folder = made.path;
+  closing.push(() => made.remove());
 });
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -163,7 +165,7 @@ describe('a drill', () => {
 
   test('fails where the chain has a broken link, however it ends', async () => {
     givenTagged('i-00000001');
-    const { code, lines } = await play({ waiting: 2, tagged: 4, ended: 300 });
+    const { code, lines } = await play({ waiting: 2, tagged: 4, ended: 300 }, '--force');
     expect(lines.at(-1)).toMatch(/^drained/);
     expect(code).toBe(1);
   });
@@ -195,17 +197,23 @@ describe('a drill', () => {
     expect(code).toBe(0);
   });
 
-  test('that is interrupted says that the instance goes on terminating', async () => {
-    givenMember('InService');
-    givenInstance();
-    aws.autoScaling.on(TerminateInstanceInAutoScalingGroupCommand).resolves({});
-    const catchInterrupt = vi.fn();
-    const sleep = () => Promise.reject(new Error('interrupted'));
-    const { code, err } = await runCheck([...DRILL, '--yes'], { catchInterrupt, clock: { now: () => 0, sleep } });
-    expect(err).toEqual([expect.stringContaining(`interrupted; Auto Scaling goes on replacing ${INSTANCE}`)]);
-    expect(catchInterrupt).toHaveBeenCalledOnce();
-    expect(code).toBe(2);
-  });
+  test.each([[['--yes']], [['--yes', '--json']]])(
+    'that is interrupted says that the instance goes on terminating: %j',
+    async (args) => {
+      givenMember('InService');
+      givenInstance();
+      aws.autoScaling.on(TerminateInstanceInAutoScalingGroupCommand).resolves({});
+      const interruption = new AbortController();
+      const { terminal, printed } = fakeTerminal(interruption.signal);
+      const sleep = async () => {
+        interruption.abort(new Error('interrupted'));
+        interruption.signal.throwIfAborted();
+      };
+      const surroundings = { ask: undefined, clock: { now: () => 0, sleep }, localSha256: async () => CODE };
+      await expect(main([...DRILL, ...args], process.env, terminal, surroundings)).rejects.toThrow('interrupted');
+      expect(printed.err).toMatch(new RegExp(`^Auto Scaling goes on replacing ${INSTANCE}$`, 'm'));
+    },
+  );
 });
 
 describe('before a drill', () => {
@@ -230,6 +238,20 @@ describe('before a drill', () => {
     expect({ code, err }).toEqual(count === 0 ? { code: 0, err: ['nothing was terminated'] } : { code: 1, err: [] });
   });
 
+  test('a broken link prevents a drill that nobody is asked about', async () => {
+    givenTagged('i-00000001');
+    givenMember('InService');
+    givenInstance();
+    aws.autoScaling.on(TerminateInstanceInAutoScalingGroupCommand).rejects(new Error('terminated'));
+    const { code, out, err } = await runCheck([...DRILL, '--yes']);
+    expect(out.join('\n')).toContain('broken ');
+    expect(err).toEqual([
+      'nothing was terminated, because a link of the chain is broken; --force starts the drill all the same',
+    ]);
+    expect(terminations()).toEqual([]);
+    expect(code).toBe(1);
+  });
+
   test('the question says that a link is broken', async () => {
     givenTagged('i-00000001');
     givenMember('InService');
@@ -237,6 +259,16 @@ describe('before a drill', () => {
     const ask = vi.fn(async () => 'n');
     await runCheck(DRILL, { ask });
     expect(ask.mock.calls).toEqual([[expect.stringMatching(/^A link of the chain is broken\. Terminate/)]]);
+  });
+
+  test('the answer is a line, or nothing at the end of the input; an interruption ends the question', async () => {
+    vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const interruption = new AbortController();
+    expect(await askUser('Go on?', interruption.signal, Readable.from(['y\n', 'n\n']))).toBe('y');
+    expect(await askUser('Go on?', interruption.signal, Readable.from([]))).toBe('');
+    const answer = askUser('Go on?', interruption.signal, new PassThrough());
+    interruption.abort();
+    await expect(answer).rejects.toThrow('aborted');
   });
 
   test.each<[string, () => unknown, string]>([
@@ -261,22 +293,18 @@ describe('before a drill', () => {
     givenMember('InService');
     givenInstance();
     given();
-    const { code, err } = await runCheck([...DRILL, '--yes']);
-    expect(err).toEqual([expect.stringContaining(reason)]);
+    await expect(runCheck([...DRILL, '--yes', '--force'])).rejects.toThrow(reason);
     expect(terminations()).toEqual([]);
-    expect(code).toBe(2);
   });
 
   test('a load balancer is refused that does not have the instance, or cannot be asked', async () => {
     givenMember('InService');
     givenInstance();
     const without = await startSocket(() => csv(['i-00000009', 'UP', '10.0.0.9:80'], [INSTANCE, 'MAINT', '']));
-    const other = await runCheck([...DRILL, '--yes', '--haproxy', without]);
-    expect(other.err).toEqual([
-      expect.stringContaining(`has no server in use with the name ${INSTANCE} or the address 10.0.0.7`),
-    ]);
-    const nowhere = await runCheck([...DRILL, '--yes', '--haproxy', join(folder, 'nowhere')]);
-    expect(nowhere.err).toEqual([expect.stringContaining('ENOENT')]);
+    await expect(runCheck([...DRILL, '--yes', '--haproxy', without])).rejects.toThrow(
+      `has no server in use with the name ${INSTANCE} or the address 10.0.0.7`,
+    );
+    await expect(runCheck([...DRILL, '--yes', '--haproxy', join(folder, 'nowhere')])).rejects.toThrow('ENOENT');
     expect(terminations()).toEqual([]);
   });
 });
@@ -314,52 +342,6 @@ describe("HAProxy's statistics", () => {
     expect(await isServed(url, server)).toBe(true);
     status = 401;
     await expect(isServed(url, server)).rejects.toThrow(`--haproxy ${url}: HTTP status 401`);
-  });
-
-  test.skipIf(skipped)('of a real HAProxy show when a server is drained, over its socket and its page', async () => {
-    const socket = join(folder, 'stats.sock');
-    const file = join(folder, 'haproxy.cfg');
-    const port = await freePort();
-    await writeFile(
-      file,
-      `global
-    stats socket ${socket} level admin
-defaults
-    mode http
-    timeout connect 1s
-    timeout client 1s
-    timeout server 1s
-frontend statistics
-    bind 127.0.0.1:${port}
-    stats enable
-    stats uri /
-    stats show-legends
-backend web
-    server ${INSTANCE} 127.0.0.1:1
-    server web2 10.0.0.8:80
-`,
-    );
-    const haproxy = spawn('haproxy', ['-db', '-f', file], { stdio: 'ignore' });
-    closing.push(async () => {
-      const exited = once(haproxy, 'exit');
-      haproxy.kill();
-      await exited;
-    });
-    const byAddress = { instanceId: 'i-00000008', address: '10.0.0.8' };
-    const sources = [socket, `http://127.0.0.1:${port}/;csv`];
-    await vi.waitFor(async () => expect(await isServed(socket, server)).toBe(true), 10_000);
-    for (const source of sources) {
-      expect(await isServed(source, server)).toBe(true);
-      expect(await isServed(source, byAddress)).toBe(true);
-      expect(await isServed(source, { instanceId: 'i-00000009', address: '10.0.0.9' })).toBe(false);
-    }
-    for (const name of [INSTANCE, 'web2']) {
-      await once(connect(socket).end(`set server web/${name} state drain\n`).resume(), 'close');
-    }
-    for (const source of sources) {
-      expect(await isServed(source, server)).toBe(false);
-      expect(await isServed(source, byAddress)).toBe(false);
-    }
   });
 });
 

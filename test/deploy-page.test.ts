@@ -2,11 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { makeTemporaryFolder } from '../scripts/aws/temporary-folder.ts';
+import { temporaryFolder } from '../scripts/temporary-folder.ts';
 import { TEMPLATE } from './stack.ts';
 
 const page = readFileSync(new URL('../docs/deploy.md', import.meta.url), 'utf8');
-const folder = makeTemporaryFolder('deploy-page-');
+const folder = await temporaryFolder('deploy-page-');
 afterAll(() => folder.remove());
 
 describe('the page on how to deploy', () => {

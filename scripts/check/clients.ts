@@ -7,6 +7,8 @@ import { KMSClient } from '@aws-sdk/client-kms';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { SNSClient } from '@aws-sdk/client-sns';
 import { SQSClient } from '@aws-sdk/client-sqs';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { findCredentials, readEndpointUrl } from '../aws/endpoint.ts';
 
 /** A client for each service that the chain runs through, with region, credentials and endpoint as the SDK finds them. */
 export interface Clients {
@@ -21,25 +23,47 @@ export interface Clients {
   readonly sqs: SQSClient;
 }
 
-/** @throws Error that says what to set, when there is no region or there are no credentials. */
-export async function makeClients(): Promise<Clients> {
-  const cloudFormation = new CloudFormationClient();
-  await cloudFormation.config.region().catch((error: Error) => {
+// Without a logger, the SDK warns on standard error when both AWS_PROFILE and keys are set.
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
+/**
+ * @param environment as the SDK reads it from this process.
+ * @param signal ends every call.
+ * @throws Error that says which setting is missing or wrong.
+ */
+export async function makeClients(environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Clients> {
+  readEndpointUrl(environment);
+  const requestHandler = new InterruptibleHandler(signal);
+  const cloudFormation = new CloudFormationClient({ requestHandler, logger: SILENT });
+  const { credentials, region } = cloudFormation.config;
+  await findCredentials(() => credentials(), environment);
+  await region().catch((error: Error) => {
     throw new Error(`${error.message}; set AWS_REGION, or a region in the profile`);
   });
-  await cloudFormation.config.credentials().catch((error: Error) => {
-    throw new Error(`${error.message}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`);
-  });
+  const shared = { requestHandler, credentials, region };
   return {
-    autoScaling: new AutoScalingClient(),
+    autoScaling: new AutoScalingClient(shared),
     cloudFormation,
-    cloudWatch: new CloudWatchClient(),
-    ec2: new EC2Client(),
-    iam: new IAMClient(),
-    kms: new KMSClient(),
-    lambda: new LambdaClient(),
-    sns: new SNSClient(),
-    // Or it would call the host in the queue's URL, which an emulator may take from AWS, in spite of AWS_ENDPOINT_URL.
-    sqs: new SQSClient({ useQueueUrlAsEndpoint: false }),
+    cloudWatch: new CloudWatchClient(shared),
+    ec2: new EC2Client(shared),
+    iam: new IAMClient(shared),
+    kms: new KMSClient(shared),
+    lambda: new LambdaClient(shared),
+    sns: new SNSClient(shared),
+    // Otherwise the client would call the host in the queue's URL and ignore AWS_ENDPOINT_URL.
+    sqs: new SQSClient({ ...shared, useQueueUrlAsEndpoint: false }),
   };
+}
+
+class InterruptibleHandler extends NodeHttpHandler {
+  readonly #signal: AbortSignal;
+
+  constructor(signal: AbortSignal) {
+    super();
+    this.#signal = signal;
+  }
+
+  override handle(...[request, options]: Parameters<NodeHttpHandler['handle']>) {
+    return super.handle(request, { ...options, abortSignal: this.#signal });
+  }
 }

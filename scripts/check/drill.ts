@@ -22,6 +22,10 @@ export interface DrillOptions {
   /** Asked before anything is changed. */
   readonly isAgreed: (question: string) => Promise<boolean>;
   readonly say: (line: string) => void;
+  /** Prints a line even after an interruption. */
+  readonly warn: (line: string) => void;
+  /** Ends the display. */
+  readonly signal: AbortSignal;
   readonly clock: Clock;
 }
 
@@ -50,13 +54,13 @@ interface Timeline {
 
 /**
  * Has Auto Scaling replace an instance, shows what happens to it, and gives the verdict.
- * @returns whether it was tagged, and out of every load balancer named, before it was terminated; undefined when nobody
- * agreed, and nothing was done.
- * @throws Error that says why the instance cannot be taken for a drill, when nothing was done; or why the timeline ends
- * early, when the instance goes on terminating.
+ * @returns whether the instance had the tag and was out of every load balancer before it was terminated; undefined if
+ * the user did not agree.
+ * @throws Error if the instance does not suit a drill, or if the display ends early. In the second case Auto Scaling goes
+ * on replacing the instance, and a warning says so.
  */
 export async function drill(instanceId: string, options: DrillOptions): Promise<boolean | undefined> {
-  const { autoScaling, haproxies, say, clock } = options;
+  const { autoScaling, haproxies, say, signal, clock } = options;
   const { group, heartbeatMs } = await findHook(instanceId, options);
   const instance = await describe(instanceId, options);
   const server = { instanceId, address: instance?.PrivateIpAddress };
@@ -65,7 +69,7 @@ export async function drill(instanceId: string, options: DrillOptions): Promise<
       `--drill ${instanceId}: is tagged already, so that the drill would show nothing; clear the tag first`,
     );
   }
-  await expectServed(server, haproxies);
+  await expectServed(server, options);
 
   const question = `Terminate ${instanceId} and have ${group} replace it?`;
   if (!(await options.isAgreed(question))) return undefined;
@@ -76,18 +80,18 @@ export async function drill(instanceId: string, options: DrillOptions): Promise<
     }),
   );
   const started = clock.now();
-  say(`Auto Scaling replaces ${instanceId} of ${group}; the hook waits ${seconds(heartbeatMs)}`);
 
   const timeline: Timeline = { letGo: new Map() };
   const complaints = new Set<string>();
   try {
+    say(`Auto Scaling replaces ${instanceId} of ${group}; the hook waits ${seconds(heartbeatMs)}`);
     while (timeline.terminated === undefined && clock.now() - started < heartbeatMs + PATIENCE_MS) {
       await look(clock.now() - started);
       if (timeline.terminated === undefined) await clock.sleep(POLL_MS);
     }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : error;
-    throw new Error(`${reason}; Auto Scaling goes on replacing ${instanceId}`, { cause: error });
+    options.warn(`Auto Scaling goes on replacing ${instanceId}`);
+    throw error;
   }
   const problems = problemsOf(timeline, haproxies);
   for (const problem of problems) say(`not drained: ${problem}`);
@@ -98,7 +102,7 @@ export async function drill(instanceId: string, options: DrillOptions): Promise<
   async function look(at: number): Promise<void> {
     for (const source of haproxies.filter((each) => !timeline.letGo.has(each))) {
       try {
-        if (await isServed(source, server)) continue;
+        if (await isServed(source, server, signal)) continue;
         timeline.letGo.set(source, at);
         say(`${seconds(at)}  gone from the load balancer (${source})`);
       } catch (error) {
@@ -147,9 +151,9 @@ async function findHook(instanceId: string, { autoScaling, topicArn }: DrillOpti
 }
 
 /** A load balancer that never had the server would let go at once, and prove nothing. */
-async function expectServed(server: Server, haproxies: readonly string[]): Promise<void> {
+async function expectServed(server: Server, { haproxies, signal }: DrillOptions): Promise<void> {
   for (const source of haproxies) {
-    if (await isServed(source, server)) continue;
+    if (await isServed(source, server, signal)) continue;
     const names = [server.instanceId, server.address].filter(Boolean).join(' or the address ');
     throw new Error(`--haproxy ${source}: has no server in use with the name ${names}, so that it cannot let go of it`);
   }

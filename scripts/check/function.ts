@@ -9,7 +9,7 @@ import { readSettings, type Settings } from '../../src/settings.ts';
 import { awsCommand } from './aws-command.ts';
 import { examine, type Findings, findings, isNamed, type Link } from './link.ts';
 import { allowsOf } from './policy.ts';
-import { deployCommand, type Stack } from './stack.ts';
+import { DEPLOY_AGAIN, deployCommand, type Stack } from './stack.ts';
 
 /** The function, as far as it could be looked at. */
 export interface DeployedFunction {
@@ -45,7 +45,7 @@ export async function checkFunction(
     } catch (error) {
       if (!isNamed(error, 'ResourceNotFoundException')) throw error;
       isGone = true;
-      return as.broken(`${functionName} is not there: the next scale-in sets no tag`, redeploy);
+      return as.broken(`${functionName} is not there: the next scale-in sets no tag`, DEPLOY_AGAIN);
     }
   });
   if (isGone) return { links };
@@ -78,7 +78,7 @@ export async function checkFunction(
       settings = readSettings(Environment?.Variables ?? {});
     } catch (error) {
       const found = `${error instanceof Error ? error.message : error}: every run fails, and the next scale-in sets no tag`;
-      return as.broken(found, redeploy);
+      return as.broken(found, settingsCommand(stack));
     }
     const { tag, maxAgeMs } = settings;
     const limit =
@@ -138,4 +138,13 @@ export async function checkFunction(
       return as.broken(`for up to ${maxEventAge} s, then nowhere: a message that is given up is lost unseen`, mend);
     }
   }
+}
+
+/** Gives the function the settings that the template gave it. A deployment would change nothing. */
+function settingsCommand({ region, functionName, parameters }: Stack): string {
+  const { TagKey: TAG_KEY, TagValue: TAG_VALUE, HeartbeatTimeout: HEARTBEAT_TIMEOUT } = parameters;
+  return awsCommand(region, 'lambda update-function-configuration', {
+    'function-name': functionName,
+    environment: { Variables: { TAG_KEY, TAG_VALUE, HEARTBEAT_TIMEOUT } },
+  });
 }

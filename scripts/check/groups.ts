@@ -44,13 +44,12 @@ export async function findGroups(
       if (own || expected.includes(group.name)) groups.push(group);
       else without.push(group.name);
     }
-    const missing = expected
-      .filter((name) => !groups.some((group) => group.name === name))
-      .map((name) => {
-        const found = `${stack.region} has no group ${name}: what is scaled in there, under whatever name, gets no tag`;
-        return findings('group', name).broken(found, putHookCommand(stack, undefined));
-      });
-    if (named.length > 0) return missing;
+    const absent = expected.filter((name) => !groups.some((group) => group.name === name));
+    if (named.length > 0) return absent.length > 0 ? mistaken(absent, await groupNames(autoScaling), stack.region) : [];
+    const missing = absent.map((name) => {
+      const found = `${stack.region} has no group ${name}: what is scaled in there, under whatever name, gets no tag`;
+      return findings('group', name).broken(found, putHookCommand(stack, undefined));
+    });
     if (groups.length === 0) {
       const found = `no group has a hook to the topic${listed(without)}: the next scale-in sets no tag`;
       return [...missing, as.broken(found, putHookCommand(stack, undefined))];
@@ -61,6 +60,20 @@ export async function findGroups(
     return [...missing, as.ok(found)];
   });
   return { links, groups };
+}
+
+const SHOWN_GROUPS = 10;
+
+/** Names that the user gave, and that no group has. */
+function mistaken(names: readonly string[], existing: readonly string[], region: string): readonly Link[] {
+  const more = existing.length > SHOWN_GROUPS ? `, and ${existing.length - SHOWN_GROUPS} more` : '';
+  const others = `its groups are ${existing.slice(0, SHOWN_GROUPS).join(', ')}${more}`;
+  return names.map((name) =>
+    findings('group', name).broken(
+      `${region} has no group ${name}; ${existing.length > 0 ? others : 'it has no group at all'}`,
+      'give the name of a group that exists, or leave out --group',
+    ),
+  );
 }
 
 function listed(names: readonly string[]): string {
@@ -81,4 +94,12 @@ async function describeAll(autoScaling: AutoScalingClient, named: readonly strin
     }
   }
   return groups;
+}
+
+async function groupNames(autoScaling: AutoScalingClient): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { AutoScalingGroups = [] } of paginateDescribeAutoScalingGroups({ client: autoScaling }, {})) {
+    names.push(...AutoScalingGroups.flatMap(({ AutoScalingGroupName }) => AutoScalingGroupName ?? []));
+  }
+  return names;
 }

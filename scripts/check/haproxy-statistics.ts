@@ -21,10 +21,10 @@ const ANSWER_TIMEOUT_MS = 5000;
  * in `;csv`.
  * @throws Error that names the source, when that does not answer with HAProxy's statistics.
  */
-export async function isServed(source: string, server: Server): Promise<boolean> {
+export async function isServed(source: string, server: Server, signal?: AbortSignal): Promise<boolean> {
   let csv: string;
   try {
-    csv = /^https?:/.test(source) ? await fromPage(source) : await fromSocket(source);
+    csv = /^https?:/.test(source) ? await fromPage(source, signal) : await fromSocket(source, signal);
   } catch (error) {
     throw new Error(`--haproxy ${source}: ${reasonOf(error)}`, { cause: error });
   }
@@ -46,14 +46,15 @@ function isAt(cell: string | undefined, address: string | undefined): boolean {
   return address !== undefined && cell !== undefined && cell.replace(/:\d+$/, '') === address;
 }
 
-async function fromPage(url: string): Promise<string> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+async function fromPage(url: string, signal?: AbortSignal): Promise<string> {
+  const timeout = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  const response = await fetch(url, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
   if (!response.ok) throw new Error(`HTTP status ${response.status}`);
   return response.text();
 }
 
-async function fromSocket(path: string): Promise<string> {
-  const socket = connect(path).end('show stat\n');
+async function fromSocket(path: string, signal?: AbortSignal): Promise<string> {
+  const socket = connect({ path, ...(signal && { signal }) }).end('show stat\n');
   socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy(new Error('no answer')));
   return text(socket);
 }

@@ -8,7 +8,8 @@ import { awsCommand } from './aws-command.ts';
 import { type Group, LAUNCHING, ownHooks, TERMINATING } from './groups.ts';
 import { examine, type Findings, isNamed, type Link } from './link.ts';
 import { allowsOf } from './policy.ts';
-import type { Stack } from './stack.ts';
+import { putHookCommand } from './put-hook-command.ts';
+import { DEPLOY_AGAIN, type Stack } from './stack.ts';
 import type { Topic } from './topic.ts';
 
 const SERVICE = 'autoscaling.amazonaws.com';
@@ -23,18 +24,26 @@ export async function checkHookRoles(
   const hooks = [TERMINATING, LAUNCHING].flatMap((transition) => ownHooks(group, stack, transition));
   const roles = new Set(hooks.flatMap(({ RoleARN }) => RoleARN ?? []));
   const links: Link[] = [];
-  for (const roleArn of roles) links.push(...(await checkRole(iam, stack, topic, group.name, roleArn)));
+  for (const roleArn of roles) {
+    const putHooks = hooks
+      .filter(({ RoleARN }) => RoleARN === roleArn)
+      .map((hook) => putHookCommand(stack, group.name, { ...hook, RoleARN: stack.hookRoleArn }));
+    const replacement = roleArn === stack.hookRoleArn ? DEPLOY_AGAIN : putHooks.join(' && ');
+    links.push(...(await checkRole(iam, stack, topic, group.name, roleArn, replacement)));
+  }
   return links;
 }
 
+/** @param replacement how to fix a role that does not exist. */
 async function checkRole(
   iam: IAMClient,
   { region, topicArn, accountId }: Stack,
   { policy, keyArn }: Topic,
   group: string,
   roleArn: string,
+  replacement: string,
 ): Promise<readonly Link[]> {
-  // Of a role with a path, its last part.
+  // An ARN may have a path before the name.
   const role = roleArn.split('/').at(-1) ?? '';
   const trust = {
     Version: '2012-10-17',
@@ -60,12 +69,12 @@ async function checkRole(
     name: 'use-topic-key',
   };
   const trusted = await examine('hook role', group, checkTrust);
-  // Of a role that is not there, IAM simulates nothing.
+  // IAM cannot simulate a missing role.
   if (trusted.some(({ state }) => state === 'broken')) return trusted;
   return [
     ...trusted,
     ...(await examine('publish to topic', group, (as) => checkPermission(as, publish, policy))),
-    // Its own policy decides together with the role's; where it names the role, nobody but KMS can say.
+    // The key's own policy decides too. IAM does not simulate that policy.
     ...(key ? await examine('use of topic key', group, (as) => checkPermission(as, key, undefined)) : []),
   ];
 
@@ -81,11 +90,7 @@ async function checkRole(
       );
     } catch (error) {
       if (!isNamed(error, 'NoSuchEntity', 'NoSuchEntityException')) throw error;
-      const mend = awsCommand(region, 'iam create-role', { 'role-name': role, 'assume-role-policy-document': trust });
-      return as.broken(
-        `${roleArn} is not there: nothing is published, and the next scale-in sets no tag`,
-        [mend, grant(publish), ...(key ? [grant(key)] : [])].join(' && '),
-      );
+      return as.broken(`${roleArn} is not there: nothing is published, and the next scale-in sets no tag`, replacement);
     }
   }
 

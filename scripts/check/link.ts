@@ -7,7 +7,7 @@ export interface Link {
   readonly state: 'ok' | 'broken' | 'unknown';
   /** What was found; of a broken link also what it does to the next scale-in, of an unknown one the reason. */
   readonly found: string;
-  /** The shell command that mends a broken link; null for every other. */
+  /** How to fix a broken link: a shell command, or a sentence if no command is safe. Null for every other link. */
   readonly mend: string | null;
 }
 

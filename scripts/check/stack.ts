@@ -2,6 +2,7 @@ import {
   type CloudFormationClient,
   DescribeStacksCommand,
   type Stack as Description,
+  paginateDescribeStacks,
 } from '@aws-sdk/client-cloudformation';
 import { readArn } from '../../src/arn.ts';
 import { awsCommand } from './aws-command.ts';
@@ -24,6 +25,9 @@ export interface Stack {
 
 const OUTPUTS = ['TopicArn', 'HookRoleArn', 'FunctionName', 'FailureQueueUrl'] as const;
 
+/** How to fix what is missing: CloudFormation does not notice a deletion, and a deployment would change nothing. */
+export const DEPLOY_AGAIN = 'deleted outside CloudFormation: delete the stack and deploy it again';
+
 /**
  * Reads a stack that was made from template.yaml.
  * @returns its link, and the stack unless it cannot be read.
@@ -33,19 +37,41 @@ export async function readStack(
   cloudFormation: CloudFormationClient,
   name: string,
 ): Promise<{ readonly link: Link; readonly stack?: Stack }> {
-  const as = findings('stack');
   const region = await cloudFormation.config.region();
   try {
     const { Stacks: [description] = [] } = await cloudFormation.send(new DescribeStacksCommand({ StackName: name }));
-    if (!description) return { link: as.broken(`${region} has no stack ${name}`, deployCommand(region, name)) };
-    return describe(description, region);
+    return description ? describe(description, region) : { link: await notFound(cloudFormation, name, region) };
   } catch (error) {
     if (isNamed(error, 'ValidationError') && /does not exist/.test(reasonOf(error))) {
-      return { link: as.broken(`${region} has no stack ${name}`, deployCommand(region, name)) };
+      return { link: await notFound(cloudFormation, name, region) };
     }
-    if (isDenied(error)) return { link: as.unknown(`${reasonOf(error)}; without the stack nothing else can be found`) };
-    throw error;
+    if (!isDenied(error)) throw error;
+    return { link: findings('stack').unknown(`${reasonOf(error)}; without the stack nothing else can be found`) };
   }
+}
+
+/** The name, the region or the account may be a mistake, so the link names the stacks that could be meant. */
+async function notFound(cloudFormation: CloudFormationClient, name: string, region: string): Promise<Link> {
+  let { accountId } = await cloudFormation.config.credentials();
+  const similar: (string | undefined)[] = [];
+  try {
+    for await (const { Stacks: stacks = [] } of paginateDescribeStacks({ client: cloudFormation }, {})) {
+      accountId ??= stacks[0]?.StackId?.split(':')[4];
+      similar.push(...stacks.filter((stack) => missingOutputs(stack).length === 0).map(({ StackName }) => StackName));
+    }
+  } catch {
+    // Without permission to list the stacks, the link does without them.
+  }
+  const place = accountId === undefined ? region : `${region}, account ${accountId},`;
+  const others = similar.length > 0 ? `; stacks made from template.yaml there: ${similar.join(', ')}` : '';
+  return findings('stack').broken(
+    `${place} has no stack ${name}${others}`,
+    'give the right --stack, region (AWS_REGION) and account (AWS_PROFILE)',
+  );
+}
+
+function missingOutputs({ Outputs: outputs = [] }: Description): string[] {
+  return OUTPUTS.filter((name) => !outputs.some(({ OutputKey, OutputValue }) => OutputKey === name && OutputValue));
 }
 
 function describe(description: Description, region: string): { readonly link: Link; readonly stack?: Stack } {
@@ -54,10 +80,10 @@ function describe(description: Description, region: string): { readonly link: Li
   const outputs = Object.fromEntries(
     (description.Outputs ?? []).map((each) => [each.OutputKey, each.OutputValue ?? '']),
   );
-  const missing = OUTPUTS.filter((output) => !outputs[output]);
+  const missing = missingOutputs(description);
   if (missing.length > 0) {
     const found = `${status}, without the outputs ${missing.join(', ')}: it was not made from template.yaml, or not to its end`;
-    return { link: as.broken(found, deployCommand(region, name)) };
+    return { link: as.broken(found, 'give the right --stack; if this is the one, delete it and deploy it again') };
   }
   const { TopicArn: topicArn = '', HookRoleArn: hookRoleArn = '' } = outputs;
   const { FunctionName: functionName = '', FailureQueueUrl: failureQueueUrl = '' } = outputs;
