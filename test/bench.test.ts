@@ -72,7 +72,7 @@ test('Ctrl-C ends it with one sentence, and leaves no folder and no process behi
     cwd: ROOT,
     env: { ...process.env, TMPDIR, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A process group of its own: a terminal sends SIGINT to all processes of a group.
+    // A process group of its own, which has no process left once all children have ended.
     detached: true,
   });
   const group = -(child.pid ?? Number.NaN);
@@ -85,7 +85,7 @@ test('Ctrl-C ends it with one sentence, and leaves no folder and no process behi
   });
   // The first line comes when all processes run.
   await once(child.stderr, 'data');
-  process.kill(group, 'SIGINT');
+  child.kill('SIGINT');
   expect({ code: (await closed)[0], out: await out }).toEqual({ code: 130, out: '' });
   expect(err).toMatch(/^(scale-in: .*\n)+npm run bench: interrupted\n$/);
   await vi.waitFor(() => expect(() => process.kill(group, 0)).toThrow('ESRCH'), { timeout: 30_000 });
