@@ -5,6 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { zipSync } from 'fflate';
 import options from '../esbuild.config.mjs';
+import { type Main, parseOptions, runCommand, type Terminal } from './command.ts';
+
+const NAME = 'npm run bundle';
+const USAGE = `${NAME}
+Bundles the function into dist/function.zip: the same bytes on every machine. Prints the zip's size and its CodeSha256,
+which is the SHA-256 that AWS Lambda shows for it.`;
 
 /** Where the bundle is written. */
 export const ZIP_FILE = fileURLToPath(new URL('../dist/function.zip', import.meta.url));
@@ -19,8 +25,8 @@ export interface Bundle {
 }
 
 /** Bundles the function and zips it: the same bytes on every machine, from the same sources and lock file. */
-export async function bundle(): Promise<Bundle> {
-  const { outputFiles } = await build({ ...options, outdir: 'dist', write: false });
+export async function bundle(buildOptions = options): Promise<Bundle> {
+  const { outputFiles } = await build({ ...buildOptions, outdir: 'dist', write: false });
   const [file] = outputFiles;
   if (outputFiles.length !== 1 || file === undefined) {
     throw new Error(
@@ -32,16 +38,37 @@ export async function bundle(): Promise<Bundle> {
 }
 
 const REPRODUCIBLE = {
-  // Made of local date parts, because that is how the zip library takes it apart: every time zone gets the same stamp.
+  // The zip library reads the local date parts, so a date made of local parts gives the same stamp in every time zone.
   mtime: new Date(1980, 0, 1),
-  // Made on Unix, a regular file that everybody may read: Lambda runs as a user of its own.
+  // A regular file, made on Unix, that everybody may read: Lambda runs as another user.
   os: 3,
   attrs: 0o100644 << 16,
 } as const;
 
-if (import.meta.main) {
-  const { zip, unzippedBytes, sha256 } = await bundle();
-  await mkdir(dirname(ZIP_FILE), { recursive: true });
-  await writeFile(ZIP_FILE, zip);
-  console.log(`dist/function.zip  ${zip.length} bytes, ${unzippedBytes} unzipped\nCodeSha256         ${sha256}`);
+/**
+ * Bundles the function into a file, and prints what the file holds.
+ * @throws Error that names the file when it cannot be written.
+ */
+export async function writeBundle(file: string, terminal: Terminal, buildOptions = options): Promise<void> {
+  const { zip, unzippedBytes, sha256 } = await bundle(buildOptions);
+  terminal.signal.throwIfAborted();
+  try {
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, zip);
+  } catch (error) {
+    throw new Error(`${file} cannot be written: ${(error as Error).message}`, { cause: error });
+  }
+  terminal.out(`dist/function.zip  ${zip.length} bytes, ${unzippedBytes} unzipped\nCodeSha256         ${sha256}`);
 }
+
+export const main: Main = async (args, _environment, terminal) => {
+  const { values } = parseOptions(NAME, {
+    args: [...args],
+    options: { help: { type: 'boolean', short: 'h', default: false } },
+  });
+  if (values.help) terminal.out(USAGE);
+  else await writeBundle(ZIP_FILE, terminal);
+  return 0;
+};
+
+if (import.meta.main) await runCommand(NAME, main);

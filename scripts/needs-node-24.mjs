@@ -10,7 +10,7 @@ if (!existsSync(new URL('../node_modules/node', import.meta.url))) {
   stop('The development packages are not installed: run npm ci --include=dev.');
 }
 if (major < 24 || (major === 24 && minor < 4)) {
-  const remedy = 'run npm ci without --ignore-scripts, which installs Node.js 24 here';
+  const remedy = 'run npm ci --ignore-scripts=false, which installs Node.js 24 here';
   stop(`Node.js 24.4 or later is needed, and this is ${process.version}: ${remedy}.`);
 }
 

@@ -1,16 +1,15 @@
-import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, symlinkSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build, type Plugin } from 'esbuild';
-import { expect, onTestFinished, test } from 'vitest';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import options, { change, steps } from '../esbuild.config.mjs';
-import { bundle } from '../scripts/bundle.ts';
+import { bundle, main, writeBundle } from '../scripts/bundle.ts';
+import { temporaryFolder } from '../scripts/temporary-folder.ts';
+import { fakeTerminal } from './terminal.ts';
 
-const PROJECT = fileURLToPath(new URL('..', import.meta.url));
 const SCHEMAS = '@aws-sdk/client-ec2/dist-es/schemas/schemas_0.js';
+/** Another function, which takes no time to bundle. */
+const SMALL: BuildOptions = { stdin: { contents: 'exports.handler = 1' } };
 
 test('the zip takes at most 60 kB', async () => {
   expect((await bundle()).zip.length).toBeLessThanOrEqual(60_000);
@@ -53,22 +52,45 @@ test('the build fails when the client asks its runtimeConfig for more than there
   );
 });
 
-test('the bundle command fails, and writes no zip, when esbuild makes several files', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'bundle-build-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  for (const part of ['src', 'scripts', 'package.json', 'tsconfig.json', 'esbuild.config.mjs']) {
-    cpSync(join(PROJECT, part), join(folder, part), { recursive: true });
-  }
-  symlinkSync(join(PROJECT, 'node_modules'), join(folder, 'node_modules'));
-  await rename(join(folder, 'esbuild.config.mjs'), join(folder, 'one-file.mjs'));
-  await writeFile(
-    join(folder, 'esbuild.config.mjs'),
-    `import options from './one-file.mjs';
-    export default { ...options, entryPoints: { ...options.entryPoints, arn: 'src/arn.ts' } };`,
-  );
-  const { status, stderr } = spawnSync(process.execPath, ['scripts/bundle.ts'], { cwd: folder, encoding: 'utf8' });
-  expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining('esbuild made 2 files') });
-  expect(existsSync(join(folder, 'dist'))).toBe(false);
+describe('npm run bundle', () => {
+  test('fails, and writes no zip, when esbuild makes several files', async () => {
+    await using folder = await temporaryFolder('bundle-build-');
+    const several = { ...options, entryPoints: { ...options.entryPoints, arn: 'src/arn.ts' } };
+    const { terminal, printed } = fakeTerminal();
+    await expect(writeBundle(join(folder.path, 'dist/function.zip'), terminal, several)).rejects.toThrow(
+      /^esbuild made 2 files .*; expected index.js alone$/,
+    );
+    expect({ printed, files: await readdir(folder.path) }).toEqual({ printed: { out: '', err: '' }, files: [] });
+  });
+
+  test('says in one sentence that the zip cannot be written', async () => {
+    await using folder = await temporaryFolder('bundle-build-');
+    await writeFile(join(folder.path, 'dist'), '');
+    const file = join(folder.path, 'dist/function.zip');
+    await expect(writeBundle(file, fakeTerminal().terminal, SMALL)).rejects.toThrow(
+      `${file} cannot be written: EEXIST: file already exists, mkdir '${dirname(file)}'`,
+    );
+  });
+
+  test('writes no zip once it is interrupted', async () => {
+    await using folder = await temporaryFolder('bundle-build-');
+    const { terminal } = fakeTerminal(AbortSignal.abort(new Error('interrupted')));
+    await expect(writeBundle(join(folder.path, 'function.zip'), terminal, SMALL)).rejects.toThrow('interrupted');
+    expect(await readdir(folder.path)).toEqual([]);
+  });
+
+  test.each(['--help', '-h'])('says with %s what it makes, and makes nothing', async (help) => {
+    const { terminal, printed } = fakeTerminal();
+    expect(await main([help], {}, terminal)).toBe(0);
+    expect(printed.out).toMatch(/^npm run bundle\nBundles the function into dist\/function.zip/);
+  });
+
+  test.each([
+    ['--fast', "Unknown option '--fast'; npm run bundle -- --help lists the options"],
+    ['foo', "Unexpected argument 'foo'"],
+  ])('refuses %s', async (argument, message) => {
+    await expect(main([argument], {}, fakeTerminal().terminal)).rejects.toThrow(message);
+  });
 });
 
 function buildWith(plugin: Plugin | undefined, contents: string) {
@@ -84,9 +106,9 @@ function buildWith(plugin: Plugin | undefined, contents: string) {
 
 /** Writes a file below a node_modules folder of its own and returns its path. */
 async function given(name: string, text: string): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'bundle-build-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  const file = join(folder, 'node_modules', name);
+  const folder = await temporaryFolder('bundle-build-');
+  onTestFinished(folder.remove);
+  const file = join(folder.path, 'node_modules', name);
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, text);
   return file;

@@ -1,54 +1,64 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
-import { makeTemporaryFolder } from '../scripts/aws/temporary-folder.ts';
+import { expect, it, onTestFinished } from 'vitest';
+import { temporaryFolder } from '../scripts/temporary-folder.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const manifest: { scripts: Record<string, string> } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-const commands = Object.entries(manifest.scripts).filter(([, command]) => command.includes('.ts'));
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const { scripts }: { scripts: Record<string, string> } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+const commands = Object.values(scripts).filter((command) => command.includes('.ts'));
 
-const oldNode = (process.env.PATH ?? '')
+const old = (process.env.PATH ?? '')
   .split(delimiter)
   .map((folder) => join(folder, 'node'))
-  .find((node) => /^v2[0-3]\./.test(spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout ?? ''));
-// CI need not have one: what is tried with it is tried with Node.js 24 as well, but for the version itself.
-if (!oldNode) console.warn('the commands are not tried with an old Node.js: there is none on the PATH');
+  .map((node) => ({ node, version: spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout?.trim() ?? '' }))
+  .find(({ version }) => /^v2[0-3]\./.test(version));
+if (!old) console.warn('what an old Node.js says is not tested: there is no Node.js 20 to 23 on the PATH');
+const tooOld = `Node.js 24.4 or later is needed, and this is ${old?.version}: run npm ci --ignore-scripts=false, which installs Node.js 24 here.\n`;
 
-const folder = makeTemporaryFolder('needs-node-24-');
-afterAll(() => folder.remove());
+it('each npm command in TypeScript looks at Node.js first', () => {
+  expect(commands).not.toEqual([]);
+  for (const command of commands) expect(command).toMatch(/^node --import \.\/scripts\/needs-node-24\.mjs scripts\//);
+});
 
-/** Runs a command of package.json in a copy of the scripts, as npm does, with this Node.js. */
-function run(name: string, command: string, node: string, packages: 'packages' | 'no packages') {
-  const cwd = join(folder.path, `${name}-${packages}`);
-  cpSync(join(root, 'scripts'), join(cwd, 'scripts'), { recursive: true });
-  cpSync(join(root, 'package.json'), join(cwd, 'package.json'));
-  if (packages === 'packages') mkdirSync(join(cwd, 'node_modules'), { recursive: true });
-  const env = { ...process.env, PATH: [dirname(node), process.env.PATH].join(delimiter) };
-  const { status, stdout, stderr } = spawnSync('sh', ['-c', command], { cwd, env, encoding: 'utf8' });
-  return { status, stdout, stderr };
+it('asks for npm ci before it has run', async () => {
+  expect(await start([])).toEqual(failure('The packages are not installed: run npm ci first.\n'));
+});
+
+it('asks for the development packages when npm ci left them out', async () => {
+  const expected = failure('The development packages are not installed: run npm ci --include=dev.\n');
+  expect(await start(['node_modules'])).toEqual(expected);
+});
+
+it.skipIf(!old)('says that Node.js is too old when npm ci could not install another one', async () => {
+  expect(await start(['node_modules/node'])).toEqual(failure(tooOld));
+});
+
+it.skipIf(!old)('vitest refuses to run on an old Node.js', async () => {
+  const refusal = await run(join(ROOT, 'node_modules/.bin/vitest'), ['run', '--project', 'fast', 'no-such-test'], ROOT);
+  expect(refusal).toEqual(failure(tooOld));
+});
+
+/** Runs `npm start` in a folder that has no more than the given folders. */
+async function start(folders: readonly string[]) {
+  const { path, remove } = await temporaryFolder('needs-node-24-');
+  onTestFinished(remove);
+  for (const folder of folders) mkdirSync(join(path, folder), { recursive: true });
+  cpSync(join(ROOT, 'scripts/needs-node-24.mjs'), join(path, 'scripts/needs-node-24.mjs'));
+  return run('sh', ['-c', scripts.start ?? ''], path);
 }
 
-describe('each npm script that runs TypeScript', () => {
-  it('is tried', () => {
-    expect(commands.map(([name]) => name)).toEqual(expect.arrayContaining(['start', 'bundle', 'drain', 'bench']));
+/** Runs a program with the old Node.js if there is one. */
+function run(program: string, args: readonly string[], cwd: string) {
+  const PATH = [dirname(old?.node ?? process.execPath), process.env.PATH].join(delimiter);
+  return new Promise((resolve) => {
+    execFile(program, args, { cwd, env: { ...process.env, PATH } }, (error, stdout, stderr) =>
+      resolve({ code: error?.code ?? 0, stdout, stderr }),
+    );
   });
+}
 
-  it.each(commands)('asks for npm ci in one sentence before it has run: %s', (name, command) => {
-    expect(run(name, command, oldNode ?? process.execPath, 'no packages')).toEqual({
-      status: 1,
-      stdout: '',
-      stderr: 'The packages that this needs are not installed: run npm ci first.\n',
-    });
-  });
-
-  it.skipIf(!oldNode).each(commands)('says in one sentence that Node.js is too old: %s', (name, command) => {
-    const version = execFileSync(oldNode ?? '', ['--version'], { encoding: 'utf8' }).trim();
-    expect(run(name, command, oldNode ?? '', 'packages')).toEqual({
-      status: 1,
-      stdout: '',
-      stderr: `This needs Node.js 24.4 or later, and ${version} runs it: run npm ci without --ignore-scripts, which installs Node.js 24 here.\n`,
-    });
-  });
-});
+function failure(stderr: string) {
+  return { code: 1, stdout: '', stderr };
+}

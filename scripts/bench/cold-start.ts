@@ -1,19 +1,21 @@
+import type { Terminal } from '../command.ts';
 import { environment, measure, type Sample } from './function.ts';
 import { startEc2With, terminatingEvent } from './local-ec2.ts';
 import { median, round, type Table } from './table.ts';
-import { buildVariants, DEFAULTS, FLOOR } from './variants.ts';
+import { buildVariants, DEFAULTS, FLOOR, variantsFolder } from './variants.ts';
 
 /** Measures load and first call of every variant in fresh processes, in turns. */
-export async function coldStart(runs: number): Promise<Table> {
+export async function coldStart(runs: number, { err, signal }: Terminal): Promise<Table> {
   const event = await terminatingEvent();
-  const contenders = (await buildVariants()).map((variant) => ({ ...variant, samples: [] as Sample[] }));
+  await using folder = await variantsFolder();
+  const contenders = (await buildVariants(folder.path)).map((variant) => ({ ...variant, samples: [] as Sample[] }));
   const ec2 = await startEc2With(event);
   try {
     // The first turn, which fills the system's file cache, does not count.
     for (let run = 0; run <= runs; run += 1) {
-      console.error(run === 0 ? 'cold-start: warming the file cache' : `cold-start: turn ${run} of ${runs}`);
+      err(run === 0 ? 'cold-start: warming the file cache' : `cold-start: turn ${run} of ${runs}`);
       for (const { path, samples } of contenders) {
-        const sample = await measure(path, event, environment(ec2.url));
+        const sample = await measure(path, event, environment(ec2.url), signal);
         if (run > 0) samples.push(sample);
       }
     }
@@ -32,7 +34,7 @@ export async function coldStart(runs: number): Promise<Table> {
       'of the floor': round(sum / (sums.get(FLOOR) ?? Number.NaN), 2),
       'CPU, ms': round(median(samples.map(({ first }) => first.cpuMs)), 1),
       'peak memory, MB': round(median(samples.map(({ peakBytes }) => peakBytes)) / 1e6),
-      'bundle, kB': bytes === undefined ? '' : round(bytes / 1000),
+      'bundle, kB': bytes === undefined ? null : round(bytes / 1000),
     };
   });
   return {

@@ -1,4 +1,4 @@
-// The same call with the SDK's own retry rule: three attempts.
+// The same call with the SDK's default retry: three attempts.
 import { CreateTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import type { SNSEvent } from 'aws-lambda';
 

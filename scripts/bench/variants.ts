@@ -1,29 +1,25 @@
-import { execFile } from 'node:child_process';
-import { access, mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { type BuildOptions, build } from 'esbuild';
 import { unzipSync } from 'fflate';
 import options, { steps } from '../../esbuild.config.mjs';
 import { bundle } from '../bundle.ts';
 
-/** A way to do the function's job. */
+/** A way to build the function. */
 export interface Variant {
   readonly name: string;
-  /** Its module, to be required. */
+  /** The module, to be required. */
   readonly path: string;
-  /** The module's size when it is a bundle. */
+  /** Size of the module; absent when the module is not a bundle. */
   readonly bytes?: number;
 }
 
-/** The variants that the figures are compared with by name. */
 export const DEFAULTS = "SDK v3, esbuild's defaults";
 export const SHIPPED = 'as shipped';
 export const FLOOR = 'signed by hand, no SDK';
 
-const HERE = fileURLToPath(new URL('.', import.meta.url));
-// Inside the project, so that what is not bundled finds the project's dependencies.
-const FOLDER = fileURLToPath(new URL('../../dist/bench/', import.meta.url));
+const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 
 const DEFAULT_OPTIONS: BuildOptions = {
   entryPoints: ['src/handler.ts'],
@@ -34,59 +30,51 @@ const DEFAULT_OPTIONS: BuildOptions = {
   ...(options.absWorkingDir && { absWorkingDir: options.absWorkingDir }),
 };
 
-/** Makes every variant whose start is compared: what there was, each build step on top of the last, the result, the floor. */
-export async function buildVariants(): Promise<Variant[]> {
-  await rm(FOLDER, { recursive: true, force: true });
+/**
+ * Makes a folder for variants; disposing of the folder removes it with all its files. The folder lies inside the project,
+ * so that a variant that is not bundled finds the project's dependencies.
+ */
+export async function variantsFolder() {
+  await mkdir(DIST, { recursive: true });
+  return mkdtempDisposable(join(DIST, 'bench-'));
+}
+
+/** Makes the variants whose starts are compared: each build step added to the one before, the result, and the floor. */
+export async function buildVariants(folder: string): Promise<Variant[]> {
+  const { path: unbundled } = await built(folder, 'unbundled', { ...DEFAULT_OPTIONS, packages: 'external' });
   return [
-    { name: 'the AWS SDK v2 of the original article', path: await installed('aws-sdk-v2.cjs') },
-    {
-      name: 'SDK v3, not bundled',
-      path: (await built('unbundled', { ...DEFAULT_OPTIONS, packages: 'external' })).path,
-    },
-    { name: DEFAULTS, ...(await built('defaults', DEFAULT_OPTIONS)) },
-    { name: 'the ES modules bundled', ...(await built('modules', { ...options, plugins: [] })) },
+    { name: 'SDK v3, not bundled', path: unbundled },
+    { name: DEFAULTS, ...(await built(folder, 'defaults', DEFAULT_OPTIONS)) },
+    { name: 'the ES modules bundled', ...(await built(folder, 'modules', { ...options, plugins: [] })) },
     ...(await Promise.all(
       steps.slice(0, -1).map(async ({ name }, last) => ({
         name: `… without ${name}`,
-        ...(await built(`step-${last}`, { ...options, plugins: steps.slice(0, last + 1) })),
+        ...(await built(folder, `step-${last}`, { ...options, plugins: steps.slice(0, last + 1) })),
       })),
     )),
-    { name: SHIPPED, ...(await shipped()) },
-    { name: FLOOR, path: `${HERE}by-hand.cjs` },
+    { name: SHIPPED, ...(await shipped(folder)) },
+    { name: FLOOR, path: fileURLToPath(new URL('by-hand.cjs', import.meta.url)) },
   ];
 }
 
-/** The function as it lies in the zip. */
-export async function shipped(): Promise<Omit<Variant, 'name'>> {
+/** The function from the zip. */
+export async function shipped(folder: string): Promise<Omit<Variant, 'name'>> {
   const { 'index.js': contents } = unzipSync((await bundle()).zip);
-  if (!contents) throw new Error('the zip holds no index.js');
-  const path = `${FOLDER}shipped/index.cjs`;
-  await mkdir(`${FOLDER}shipped`, { recursive: true });
-  await writeFile(path, contents);
-  return { path, bytes: contents.length };
+  if (!contents) throw new Error('the zip has no index.js');
+  return save(folder, 'shipped', contents);
 }
 
-/** Builds a function into a folder of its own. */
-export async function built(name: string, buildOptions: BuildOptions): Promise<Omit<Variant, 'name'>> {
-  const { outputFiles } = await build({
-    ...buildOptions,
-    outdir: `${FOLDER}${name}`,
-    // The project's own .js are ES modules.
-    outExtension: { '.js': '.cjs' },
-    write: false,
-  });
+/** Builds a variant of the function. */
+export async function built(folder: string, name: string, buildOptions: BuildOptions): Promise<Omit<Variant, 'name'>> {
+  const { outputFiles } = await build({ ...buildOptions, outdir: folder, write: false });
   const [file] = outputFiles;
   if (!file) throw new Error(`esbuild made nothing of ${name}`);
-  await mkdir(`${FOLDER}${name}`, { recursive: true });
-  await writeFile(file.path, file.contents);
-  return { path: file.path, bytes: file.contents.length };
+  return save(folder, name, file.contents);
 }
 
-/** A module that needs what scripts/bench/package-lock.json names, which is installed at its first use. */
-async function installed(name: string): Promise<string> {
-  await access(`${HERE}node_modules`).catch(async () => {
-    console.error('installing what the benchmarks compare with (npm ci in scripts/bench)');
-    await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: HERE });
-  });
-  return `${HERE}${name}`;
+async function save(folder: string, name: string, contents: Uint8Array): Promise<Omit<Variant, 'name'>> {
+  // Files named .js are ES modules in this project.
+  const path = join(folder, `${name}.cjs`);
+  await writeFile(path, contents);
+  return { path, bytes: contents.length };
 }
