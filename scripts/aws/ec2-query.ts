@@ -25,12 +25,19 @@ export function list(parameters: URLSearchParams, name: string): string[] {
   }
 }
 
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+const MAX_FILTER_VALUES = 200;
+
 /** Reads every `Filter.n`. The result tells whether attributes match all filters; one value of a filter is enough. */
 export function readFilters(parameters: URLSearchParams) {
   const filters: { name: string; values: ReadonlySet<string> }[] = [];
   for (let n = 1; parameters.has(`Filter.${n}.Name`); n += 1) {
     const name = parameters.get(`Filter.${n}.Name`) ?? '';
-    filters.push({ name, values: new Set(list(parameters, `Filter.${n}.Value`)) });
+    const values = new Set(list(parameters, `Filter.${n}.Value`));
+    if (values.size > MAX_FILTER_VALUES) {
+      throw new Refusal('FilterLimitExceeded', `The maximum number of filter values is ${MAX_FILTER_VALUES}`);
+    }
+    filters.push({ name, values });
   }
   return (attributes: Readonly<Record<string, string[]>>): boolean =>
     filters.every(({ name, values }) => {

@@ -3,7 +3,7 @@ import { EC2Client, paginateDescribeTags } from '@aws-sdk/client-ec2';
 // An emulator may load its EC2 at the first call.
 const ANSWER_WITHIN_MS = 10_000;
 
-// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeTags.html: at most 200 values in a filter.
+// FilterLimitExceeded: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 const FILTER_VALUES = 200;
 
 /** A client that uses the endpoint unchanged, also when the environment asks for FIPS or dual-stack endpoints of AWS. */
