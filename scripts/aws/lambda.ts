@@ -84,7 +84,6 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
   const folder = started.use(await temporaryFolder('remove-from-lb-'));
   started.defer(() => chmod(folder.path, WRITABLE));
   await unzip(zip, folder.path);
-  signal.throwIfAborted();
 
   const child = fork(fileURLToPath(new URL('lambda-process.ts', import.meta.url)), [], {
     execArgv: LAMBDA_FLAGS,
