@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -29,11 +29,24 @@ const ENDLESS = `exports.handler = async () => {
 }`;
 
 describe("the function's process", () => {
-  it('removes its read-only folder when it is stopped', async ({ folder }) => {
-    const lambda = await startLambda(zipOf('exports.handler = async () => console.info(__dirname)'));
+  it("has Lambda's flags, Lambda's environment and a folder that it cannot write to, which is removed", async ({
+    folder,
+  }) => {
+    const lambda = await startLambda(
+      zipOf(`exports.handler = async () => console.info({
+        flags: process.execArgv,
+        environment: Object.keys(process.env).filter((name) => !/^(AWS_|LAMBDA_|NODE_CHANNEL_)/.test(name)).sort(),
+        folder: __dirname,
+        mode: (require('node:fs').statSync(__dirname).mode & 0o777).toString(8),
+      })`),
+    );
     const { log } = await lambda.invoke({});
-    expect(readdirSync(folder).map((name) => join(folder, name))).toEqual([log[0]?.message]);
-    expect((statSync(String(log[0]?.message)).mode & 0o777).toString(8)).toBe('555');
+    expect(log[0]?.message).toEqual({
+      flags: ['--no-experimental-require-module', '--no-experimental-detect-module'],
+      environment: ['LANG', 'TZ'],
+      folder: join(folder, readdirSync(folder).join()),
+      mode: '555',
+    });
     await lambda.stop();
     expect(readdirSync(folder)).toEqual([]);
   });

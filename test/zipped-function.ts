@@ -1,6 +1,6 @@
 import { it as test } from 'vitest';
 import { type Ec2EndpointOptions, startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
-import { startLambda } from '../scripts/aws/lambda.ts';
+import { type LambdaOptions, startLambda } from '../scripts/aws/lambda.ts';
 import { bundle } from '../scripts/bundle.ts';
 import { event } from './event.ts';
 
@@ -18,11 +18,13 @@ export const it = test
     endpoint.instances.set(INSTANCE, { tags: new Map([['Name', 'web-1']]) });
     return endpoint;
   })
-  .extend('invoke', ({ endpoint }) => async (events: unknown, timeoutMs = 15_000) => {
-    const lambda = await startLambda(zip, { environment: { AWS_ENDPOINT_URL: endpoint.url }, timeoutMs });
-    try {
-      return await lambda.invoke(typeof events === 'string' ? event(events) : events);
-    } finally {
-      await lambda.stop();
-    }
+  .extend('start', ({ endpoint, onTestFinished }) => async (options: LambdaOptions = {}) => {
+    const environment = { AWS_ENDPOINT_URL: endpoint.url, ...options.environment };
+    const lambda = await startLambda(zip, { timeoutMs: 15_000, ...options, environment });
+    onTestFinished(() => lambda.stop());
+    return lambda;
+  })
+  .extend('invoke', ({ start }) => async (events: unknown, timeoutMs = 15_000) => {
+    const lambda = await start({ timeoutMs });
+    return lambda.invoke(typeof events === 'string' ? event(events) : events);
   });
