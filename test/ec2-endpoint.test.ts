@@ -308,7 +308,10 @@ describe('the endpoint', () => {
       const call = new CreateTagsCommand({ Resources: [ONE], Tags: drain });
       const end = new AbortController();
       const ended = expect(client.send(call, { abortSignal: end.signal })).rejects.toThrow();
-      await vi.waitFor(() => expect(endpoint.calls).toMatchObject([{ outcome: fault }]), { interval: 5 });
+      await vi.waitFor(() => expect(endpoint.calls).toMatchObject([{ outcome: fault }]), {
+        timeout: 30_000,
+        interval: 5,
+      });
       end.abort();
       await ended;
     },

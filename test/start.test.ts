@@ -328,7 +328,7 @@ describe('npm start that is ended early', () => {
       endpoint.calls.length = 0;
       endpoint.faults.push(...faults);
       const ended = start([], { AWS_ENDPOINT_URL: endpoint.url, ...KEYS }, end.signal);
-      await vi.waitFor(() => expect(endpoint.calls).toHaveLength(faults.length), { interval: 5 });
+      await vi.waitFor(() => expect(endpoint.calls).toHaveLength(faults.length), { timeout: 30_000, interval: 5 });
       end.abort(new Error('interrupted'));
       expect((await ended).code).toMatch(faults.length === 1 ? 'AbortError' : 'interrupted');
     }
