@@ -79,7 +79,7 @@ export function parseOptions<T extends ParseArgsConfig>(name: string, config: T)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     // Node.js adds advice that does not fit npm.
-    const [reason] = message.split('. ');
+    const [reason] = message.split(/\.\s/);
     const hint = code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL' ? 'npm passes on only the options after "--"; ' : '';
     throw new Error(`${reason}; ${hint}${name} -- --help lists the options`, { cause: error });
   }

@@ -1,17 +1,21 @@
-import { parseArgs, styleText } from 'node:util';
+import { fileURLToPath } from 'node:url';
+import { styleText } from 'node:util';
 import { readMessage } from '../src/lifecycle-message.ts';
 import { readSettings, SETTING_NAMES } from '../src/settings.ts';
 import { type Ec2Endpoint, startEc2Endpoint } from './aws/ec2-endpoint.ts';
+import { findCredentials, readEndpointUrl } from './aws/endpoint.ts';
 import { startLambda } from './aws/lambda.ts';
 import { bundle } from './bundle.ts';
-import { connect, credentialsOf, describeTags } from './start/ec2.ts';
+import { parseOptions, runCommand, type Terminal } from './command.ts';
+import { connect, describeTags } from './start/ec2.ts';
 import { type EventFile, readEventFile } from './start/event-file.ts';
 import { fieldsOf, summaryOf } from './start/message-fields.ts';
 
+const PROJECT = fileURLToPath(new URL('..', import.meta.url));
 const SAMPLE = 'test/events/terminating.json';
 const USAGE = `npm start [-- FILE…]
 Runs the bundled function on SNS events, and shows the tags of their instances before and after.
-  FILE                   an SNS event as Lambda gets it, in JSON; ${SAMPLE} by default
+  FILE                   an SNS event as Lambda gets it, in JSON; - reads standard input; by default ${SAMPLE}
 
 Environment:
   AWS_ENDPOINT_URL       the EC2 endpoint to use, such as an emulator's; unset: one of the project's own, in memory
@@ -20,84 +24,112 @@ Environment:
   ${SETTING_NAMES.join(', ')}
                          settings of the function`;
 
-try {
-  const { values, positionals } = parseArgs({
+/** Where the function runs, and what it is given. */
+interface Setup {
+  readonly zip: Uint8Array;
+  readonly url: string;
+  /** The project's own endpoint, unless the user named another one. */
+  readonly own: Ec2Endpoint | undefined;
+  /** The SDK itself finds credentials in `process.env`. */
+  readonly environment: NodeJS.ProcessEnv;
+  readonly terminal: Terminal;
+}
+
+/** @param makeBundle lets tests share one bundle. */
+export async function main(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  terminal: Terminal,
+  makeBundle: () => Promise<{ readonly zip: Uint8Array }> = bundle,
+): Promise<number> {
+  const { values, positionals } = parseOptions('npm start', {
+    args: [...args],
     options: { help: { type: 'boolean', default: false } },
     allowPositionals: true,
   });
-  if (values.help) console.log(USAGE);
-  else await main(positionals.length > 0 ? positionals : [SAMPLE]);
-} catch (error) {
-  console.error(styleText('red', `npm start: ${error instanceof Error ? error.message : error}`));
-  process.exitCode = 1;
-}
-
-async function main(files: string[]): Promise<void> {
-  // All are read before the first is run, so that a mistake in the last name does not come half-way.
-  const events = await Promise.all(files.map(readEventFile));
-  const { zip } = await bundle();
-  // Empty is unset, for the AWS CLI as well.
-  const given = process.env.AWS_ENDPOINT_URL || undefined;
-  if (given !== undefined && !/^https?:$/.test(URL.parse(given)?.protocol ?? '')) {
-    throw new Error(`AWS_ENDPOINT_URL is ${JSON.stringify(given)}; expected http://… or https://…`);
+  if (values.help) {
+    terminal.out(USAGE);
+    return 0;
   }
+  // npm changes to the project's folder. A relative FILE belongs to the folder where the user called npm.
+  const folder = positionals.length > 0 ? (environment.INIT_CWD ?? process.cwd()) : PROJECT;
+  // All files are read before the first one runs, so that a wrong last name shows at once.
+  const files: EventFile[] = [];
+  for (const name of positionals.length > 0 ? positionals : [SAMPLE]) {
+    files.push(await readEventFile(name, folder, terminal.signal));
+  }
+  const given = readEndpointUrl(environment);
+  const { zip } = await makeBundle();
+
+  await using started = new AsyncDisposableStack();
   const own = given === undefined ? await startEc2Endpoint() : undefined;
-  const url = given ?? own?.url ?? '';
-  console.log(`function  as npm run bundle zips it, ${zip.length} bytes`);
-  console.log(`EC2       ${url}${own ? ", the project's own endpoint, in memory" : ', from AWS_ENDPOINT_URL'}`);
-  try {
-    for (const event of events) await run(zip, event, url, own);
-  } finally {
-    await own?.close();
+  started.defer(() => own?.close());
+  const url = own?.url ?? given ?? '';
+  terminal.out(`function  as npm run bundle zips it, ${zip.length} bytes`);
+  terminal.out(`EC2       ${url}${own ? ", the project's own endpoint, in memory" : ', from AWS_ENDPOINT_URL'}`);
+  let exitCode = 0;
+  for (const file of files) {
+    if (!(await run(file, { zip, url, own, environment, terminal }))) exitCode = 1;
   }
+  return exitCode;
 }
 
-async function run(zip: Uint8Array, { file, event, region, accountId }: EventFile, url: string, own?: Ec2Endpoint) {
+/** @returns whether the function succeeded. */
+async function run({ name, event, region, accountId }: EventFile, setup: Setup): Promise<boolean> {
+  const { zip, url, own, environment, terminal } = setup;
+  const { signal } = terminal;
+  const show = (label: string, ...lines: string[]) =>
+    terminal.out(`  ${styleText('dim', label.padEnd(8))}${lines.join(`\n${' '.repeat(10)}`)}`);
+
   const messages = event.Records.map(({ Sns }) => fieldsOf(Sns.Message));
   const ids = messages.flatMap(({ EC2InstanceId: id }) => (typeof id === 'string' && id ? [id] : []));
-  if (own) for (const { Sns } of event.Records) launch(own, Sns.Message);
+  if (own) for (const { Sns } of event.Records) launch(own, Sns.Message, environment);
 
+  await using started = new AsyncDisposableStack();
   const client = connect(url, region, own && { accessKeyId: 'local', secretAccessKey: 'local' });
-  const credentials = await credentialsOf(client, url);
-  const tags = async () => (ids.length > 0 ? await describeTags(client, url, ids) : ['no instance named']);
+  started.defer(() => client.destroy());
+  const tags = async () => (ids.length > 0 ? await describeTags(client, url, ids, signal) : ['no instance named']);
+  const credentials = await findCredentials(() => client.config.credentials(), environment);
   const before = await tags();
-  const environment = { AWS_ENDPOINT_URL: url, ...credentials, ...settings() };
-  const lambda = await startLambda(zip, { region, accountId, environment });
-  try {
-    console.log(`\n${styleText('bold', file)}`);
-    for (const fields of messages) show('message', summaryOf(fields));
-    show('before', ...before);
-    const { log, error, ms } = await lambda.invoke(event);
-    for (const { level, message } of log) show('logged', `${level} ${JSON.stringify(message)}`);
-    show('after', ...(await tags()));
-    if (error) {
-      show('failed', styleText('red', `${error.errorType}: ${error.errorMessage}`));
-      process.exitCode = 1;
-    }
-    show('took', `${ms.toFixed(0)} ms`);
-  } finally {
-    await lambda.stop();
-    client.destroy();
-  }
-}
+  const lambda = await startLambda(zip, {
+    region,
+    accountId,
+    environment: {
+      AWS_ENDPOINT_URL: url,
+      AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+      AWS_SESSION_TOKEN: credentials.sessionToken ?? '',
+      ...settingsIn(environment),
+    },
+    signal,
+  });
+  started.defer(() => lambda.stop());
 
-function show(label: string, ...lines: string[]): void {
-  console.log(`  ${styleText('dim', label.padEnd(8))}${lines.join(`\n${' '.repeat(10)}`)}`);
+  terminal.out(`\n${styleText('bold', name)}`);
+  for (const fields of messages) show('message', summaryOf(fields));
+  show('before', ...before);
+  const { log, error, ms } = await lambda.invoke(event);
+  for (const { level, message } of log) show('logged', `${level} ${JSON.stringify(message)}`);
+  show('after', ...(await tags()));
+  if (error) show('failed', styleText('red', `${error.errorType}: ${error.errorMessage}`));
+  show('took', `${ms.toFixed(0)} ms`);
+  return error === undefined;
 }
 
 /** Gives the project's own endpoint the instance that a message names, in the state that comes before such a message. */
-function launch({ instances }: Ec2Endpoint, text: string): void {
+function launch({ instances }: Ec2Endpoint, text: string, environment: NodeJS.ProcessEnv): void {
   const { asks, names } = readMessage(text);
   if (names.instanceId === undefined || instances.has(names.instanceId)) return;
   const tags = new Map(names.autoScalingGroupName ? [['aws:autoscaling:groupName', names.autoScalingGroupName]] : []);
-  const { tag } = readSettings(process.env);
+  const { tag } = readSettings(environment);
   if (asks === 'clear-tag') tags.set(tag.key, tag.value);
   instances.set(names.instanceId, { tags });
 }
 
-/** The function's own settings, handed on when they are set here. */
-function settings(): Record<string, string> {
+function settingsIn(environment: NodeJS.ProcessEnv): Record<string, string> {
   return Object.fromEntries(
-    SETTING_NAMES.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+    SETTING_NAMES.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
   );
 }
+
+if (import.meta.main) await runCommand('npm start', main);

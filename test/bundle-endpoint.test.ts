@@ -1,24 +1,21 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import https from 'node:https';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import type { Context, SNSEvent } from 'aws-lambda';
 import { unzipSync } from 'fflate';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { bundle } from '../scripts/bundle.ts';
+import { temporaryFolder } from '../scripts/temporary-folder.ts';
 
 const require = createRequire(import.meta.url);
 const TAG = new CreateTagsCommand({ Resources: ['i-05629ab7d9287e205'], Tags: [{ Key: 'key', Value: 'value' }] });
-let folder: string;
+const folder = await temporaryFolder('bundle-endpoint-');
+const index = join(folder.path, 'index.js');
 
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'bundle-endpoint-'));
-  const { 'index.js': index } = unzipSync((await bundle()).zip);
-  if (index) await writeFile(join(folder, 'index.js'), index);
-});
-afterAll(() => rm(folder, { recursive: true }));
+beforeAll(async () => writeFile(index, unzipSync((await bundle()).zip)['index.js'] ?? ''));
+afterAll(() => folder.remove());
 afterEach(() => {
   vi.unstubAllEnvs();
   vi.restoreAllMocks();
@@ -98,7 +95,6 @@ async function calledFor(region: string, environment = {}, later = {}): Promise<
   const request = vi.spyOn(https, 'request').mockImplementation(() => {
     throw new Error('no further than this');
   });
-  const index = join(folder, 'index.js');
   delete require.cache[index];
   const { handler } = require(index) as typeof import('../src/handler.ts');
   stubEnvironment(later);

@@ -5,7 +5,7 @@ import {
   DescribeTagsCommand,
   EC2Client,
 } from '@aws-sdk/client-ec2';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Ec2Endpoint, type Ec2EndpointOptions, startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
 
 const ONE = 'i-05629ab7d9287e205';
@@ -14,7 +14,10 @@ let endpoint: Ec2Endpoint;
 let client: EC2Client;
 
 beforeEach(() => start());
-afterEach(() => stop());
+afterEach(() => {
+  vi.useRealTimers();
+  return stop();
+});
 
 async function start(options?: Ec2EndpointOptions) {
   endpoint = await startEc2Endpoint(options);
@@ -212,6 +215,15 @@ describe('DescribeTags and DescribeInstances', () => {
     await expect(client.send(new DescribeInstancesCommand(input))).rejects.toMatchObject({ name });
   });
 
+  it('refuse a filter with more than 200 values', async () => {
+    const filtered = (count: number) => {
+      const Values = Array.from({ length: count }, (_, n) => `i-${n.toString(16).padStart(8, '0')}`);
+      return client.send(new DescribeTagsCommand({ Filters: [{ Name: 'resource-id', Values }] }));
+    };
+    await filtered(200);
+    await expect(filtered(201)).rejects.toMatchObject({ name: 'FilterLimitExceeded' });
+  });
+
   it('refuse a filter or an instance that they do not know', async () => {
     const wrong = new DescribeInstancesCommand({ Filters: [{ Name: 'colour', Values: ['red'] }] });
     await expect(client.send(wrong)).rejects.toMatchObject({ name: 'InvalidParameterValue' });
@@ -262,10 +274,11 @@ describe('the endpoint', () => {
   });
 
   it('refills the bucket with time, and never over its brim', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
     await restart({ bucket: { capacity: 1, refillPerSecond: 10 } });
     await create([ONE], drain);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    // Five tokens' time has passed; between these calls, far less than one's.
+    // The time of five tokens.
+    vi.advanceTimersByTime(500);
     const answers = await Promise.allSettled([create([ONE], drain), create([ONE], drain), create([ONE], drain)]);
     expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
@@ -293,8 +306,14 @@ describe('the endpoint', () => {
     async (fault) => {
       endpoint.faults.push(fault);
       const call = new CreateTagsCommand({ Resources: [ONE], Tags: drain });
-      await expect(client.send(call, { abortSignal: AbortSignal.timeout(100) })).rejects.toThrow();
-      expect(endpoint.calls).toMatchObject([{ outcome: fault }]);
+      const end = new AbortController();
+      const ended = expect(client.send(call, { abortSignal: end.signal })).rejects.toThrow();
+      await vi.waitFor(() => expect(endpoint.calls).toMatchObject([{ outcome: fault }]), {
+        timeout: 30_000,
+        interval: 5,
+      });
+      end.abort();
+      await ended;
     },
   );
 });

@@ -1,6 +1,6 @@
 import { CreateTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { mockClient } from 'aws-sdk-client-mock';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { event, eventWith } from './event.ts';
 import { coldStart, type Outcome } from './invoke.ts';
 
@@ -9,6 +9,9 @@ const ec2 = mockClient(EC2Client);
 beforeEach(() => {
   ec2.reset();
   ec2.on(CreateTagsCommand).resolves({});
+});
+afterEach(() => {
+  vi.useRealTimers();
 });
 
 function tagged() {
@@ -108,14 +111,11 @@ describe('the log line', () => {
   });
 
   it('gives the milliseconds from the message to the tag', async () => {
-    ec2.on(CreateTagsCommand).callsFake(() => new Promise((resolve) => setTimeout(resolve, 20)));
-    const before = Date.now();
-    const { log } = await (await coldStart())(
-      eventWith('terminating', { Time: new Date(before - 5000).toISOString() }),
-    );
-    const delayMs = log[0]?.line.delayMs;
-    expect(delayMs).toBeGreaterThanOrEqual(5019);
-    expect(delayMs).toBeLessThanOrEqual(5000 + Date.now() - before);
+    const now = Date.now();
+    vi.setSystemTime(now);
+    ec2.on(CreateTagsCommand).callsFake(() => void vi.setSystemTime(now + 20));
+    const { log } = await (await coldStart())(eventWith('terminating', { Time: new Date(now - 5000).toISOString() }));
+    expect(log[0]?.line.delayMs).toBe(5020);
   });
 
   it.each([undefined, 'yesterday', null])('leaves the delay out when the message has no time: %s', async (Time) => {

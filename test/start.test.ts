@@ -1,49 +1,68 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it as test, vi } from 'vitest';
 import { startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
+import { bundle } from '../scripts/bundle.ts';
+import { connect, describeTags } from '../scripts/start/ec2.ts';
+import { main } from '../scripts/start.ts';
+import { temporaryFolder } from '../scripts/temporary-folder.ts';
 import { SETTING_NAMES } from '../src/settings.ts';
 import { event } from './event.ts';
+import { fakeTerminal } from './terminal.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'start-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+const PROJECT = fileURLToPath(new URL('..', import.meta.url));
+const INSTANCE = 'i-05629ab7d9287e205';
+const KEYS = { AWS_ACCESS_KEY_ID: 'AKIAENVIRONMENT', AWS_SECRET_ACCESS_KEY: 'secret' };
+const bundled = await bundle();
 
-/** Starts `npm start`, with no AWS account in its environment but what is given. */
-function spawnStart(files: string[], environment: Record<string, string>) {
-  return spawn(process.execPath, ['scripts/start.ts', ...files], {
-    cwd: fileURLToPath(new URL('..', import.meta.url)),
-    env: {
-      ...process.env,
-      HOME: folder,
-      NO_COLOR: '1',
-      AWS_EC2_METADATA_DISABLED: 'true',
-      ...environment,
-    },
+const it = test
+  .extend('folder', async ({ onTestFinished }) => {
+    const folder = await temporaryFolder('start-');
+    onTestFinished(() => folder.remove());
+    return folder.path;
+  })
+  .extend('endpoint', async ({ onTestFinished }) => {
+    const endpoint = await startEc2Endpoint();
+    onTestFinished(() => endpoint.close());
+    endpoint.instances.set(INSTANCE, { tags: new Map([['Name', 'theirs']]) });
+    return endpoint;
+  });
+
+/** No AWS account but the one in `environment`. */
+function isolated(environment: Record<string, string>) {
+  return { HOME: '/nonexistent', AWS_EC2_METADATA_DISABLED: 'true', INIT_CWD: PROJECT, ...environment };
+}
+
+/** Runs the command in this process. The SDK finds its credentials in the environment of the process. */
+async function start(files: string[], environment: Record<string, string> = {}, signal?: AbortSignal) {
+  vi.unstubAllEnvs();
+  for (const [name, value] of Object.entries(isolated(environment))) vi.stubEnv(name, value);
+  const { terminal, printed } = fakeTerminal(signal);
+  const code = await main(files, process.env, terminal, async () => bundled).catch((error: Error) => error.message);
+  return { ...printed, code };
+}
+
+/** Starts the command in a process of its own. */
+function spawnStart(environment: Record<string, string>) {
+  return spawn(process.execPath, ['scripts/start.ts'], {
+    cwd: PROJECT,
+    env: { ...process.env, ...isolated(environment), NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }
 
-async function start(files: string[], environment: Record<string, string> = {}) {
-  const child = spawnStart(files, environment);
-  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
-  return { out, err, code };
-}
-
-function write(name: string, content: string) {
+function write(folder: string, name: string, content: string) {
   const file = join(folder, name);
   writeFileSync(file, content);
   return file;
 }
-
-const KEYS = { AWS_ACCESS_KEY_ID: 'AKIAENVIRONMENT', AWS_SECRET_ACCESS_KEY: 'secret' };
 
 describe('npm start', () => {
   it('shows the sample message, the tags before and after, the log and the time', async () => {
@@ -62,7 +81,7 @@ describe('npm start', () => {
     );
   });
 
-  it('takes several files, and ends badly when the function refuses one', async () => {
+  it('runs several files, and fails when the function refuses one', async () => {
     const names = ['launching-from-warm-pool', 'not-json', 'two-records', 'test-notification'];
     const { out, code } = await start(names.map((name) => `test/events/${name}.json`));
     expect(code).toBe(1);
@@ -73,7 +92,16 @@ describe('npm start', () => {
     expect(out).toContain('after   no instance named\n');
   });
 
-  it('hands the settings on to the function', async () => {
+  it('shows the tags of more instances than a filter of EC2 takes', async ({ folder }) => {
+    const record = JSON.stringify(event('terminating').Records[0]);
+    const ids = Array.from({ length: 201 }, (_, n) => `i-${n.toString(16).padStart(17, '0')}`);
+    const Records = ids.map((id) => JSON.parse(record.replaceAll(INSTANCE, id)));
+    const { out, code } = await start([write(folder, 'many.json', JSON.stringify({ Records }))]);
+    expect(out.match(/i-\w{17} {2}aws:autoscaling:groupName=web {2}remove_from_lb=yes\n/g)).toHaveLength(ids.length);
+    expect(code).toBe(0);
+  });
+
+  it('gives the settings to the function', async () => {
     const { out } = await start([], { TAG_KEY: 'drain', TAG_VALUE: 'now' });
     expect(out).toContain('aws:autoscaling:groupName=web  drain=now\n');
   });
@@ -86,7 +114,7 @@ describe('npm start', () => {
     expect(code).toBe(1);
   });
 
-  it('names its files and every setting when it is asked for help, and runs nothing', async () => {
+  it('prints its help, with every setting, and runs nothing', async () => {
     const { out, err, code } = await start(['--help']);
     expect({ err, code }).toEqual({ err: '', code: 0 });
     expect(out).toMatch(/^npm start \[-- FILE…\]\n/);
@@ -94,52 +122,85 @@ describe('npm start', () => {
     expect(out).not.toContain('function  as npm run bundle zips it');
   });
 
-  it('refuses an option that it does not have', async () => {
-    const { out, err, code } = await start(['--dry-run']);
-    expect({ out, code }).toEqual({ out: '', code: 1 });
-    expect(err).toMatch(/^npm start: Unknown option '--dry-run'/);
+  it('refuses an unknown option, and names --help', async () => {
+    const code = "Unknown option '--hlep'; npm start -- --help lists the options";
+    expect(await start(['--hlep'])).toEqual({ out: '', err: '', code });
   });
 
-  it('takes a file that begins with a byte-order mark', async () => {
-    const file = write('marked.json', `\uFEFF${JSON.stringify(event('terminating'))}`);
+  it('accepts a file that begins with a byte-order mark', async ({ folder }) => {
+    const file = write(folder, 'marked.json', `\uFEFF${JSON.stringify(event('terminating'))}`);
     const { out, code } = await start([file]);
     expect(out).toMatch(/after .* remove_from_lb=yes\n/);
     expect(code).toBe(0);
   });
 
-  it.each([
-    ['missing.json', undefined, /missing\.json: cannot be read \(ENOENT\); expected a file that holds an SNS event/],
-    ['broken.json', '{', /broken\.json: is not JSON \(.*\); expected an SNS event/],
-    ['null.json', 'null', /null\.json: is no SNS event; expected \{"Records": /],
-    ['message.json', '{"LifecycleTransition":"x"}', /message\.json: is no SNS event/],
-    ['empty.json', '{"Records":[]}', /empty\.json: is no SNS event/],
-    ['sqs.json', '{"Records":[{"body":"{}"}]}', /sqs\.json: is no SNS event/],
-    ['topic.json', '{"Records":[{"Sns":{"Message":"{}"}}]}', /topic\.json: Sns\.TopicArn is absent; expected arn:/],
-  ])('says what is wrong with a file, and fails: %s', async (name, content, message) => {
-    const file = content === undefined ? join(folder, name) : write(name, content);
-    const { err, code } = await start([file]);
-    expect(err).toMatch(message);
-    expect(err).toMatch(/^npm start: /);
-    expect(code).toBe(1);
+  it('finds a file in the folder from which npm was called', async ({ folder }) => {
+    write(folder, 'mine.json', JSON.stringify(event('two-records')));
+    const { out, code } = await start(['mine.json'], { INIT_CWD: folder });
+    expect(out).toContain('\nmine.json\n');
+    expect(code).toBe(0);
+    expect(await start([], { INIT_CWD: folder })).toMatchObject({ code: 0 });
   });
 
-  it('runs no file when one of them is wrong', async () => {
-    const noTopic = write('no-topic.json', '{"Records":[{"Sns":{"Message":"{}"}}]}');
+  it('reads standard input when the file is -', async () => {
+    const stdin = vi.spyOn(process, 'stdin', 'get');
+    stdin.mockReturnValue(Readable.from([JSON.stringify(event('two-records'))]) as typeof process.stdin);
+    const { out, code } = await start(['-']);
+    expect(out).toMatch(/after .* remove_from_lb=yes\n/);
+    expect(code).toBe(0);
+
+    stdin.mockReturnValue(Readable.from(['{']) as typeof process.stdin);
+    expect((await start(['-'])).code).toMatch(/^standard input: is not JSON \(/);
+  });
+
+  it('stops waiting for standard input when it is interrupted', async () => {
+    const end = new AbortController();
+    const silent = new Readable({ read: () => end.abort(new Error('interrupted')) });
+    vi.spyOn(process, 'stdin', 'get').mockReturnValue(silent as typeof process.stdin);
+    expect(await start(['-'], {}, end.signal)).toMatchObject({ out: '', code: expect.any(String) });
+  });
+
+  it.for([
+    ['missing.json', undefined, 'cannot be read (ENOENT); expected a file that holds an SNS event'],
+    ['', undefined, 'cannot be read (EISDIR); expected a file that holds an SNS event'],
+    ['broken.json', '{', expect.stringMatching(/^is not JSON \(.*\); expected an SNS event/)],
+    ['null.json', 'null', expect.stringMatching(/^is not an SNS event; expected \{"Records": /)],
+    ['message.json', '{"LifecycleTransition":"x"}', expect.stringMatching(/^is not an SNS event/)],
+    ['empty.json', '{"Records":[]}', expect.stringMatching(/^is not an SNS event/)],
+    ['sqs.json', '{"Records":[{"body":"{}"}]}', expect.stringMatching(/^is not an SNS event/)],
+    [
+      'topic.json',
+      '{"Records":[{"Sns":{"Message":"{}"}}]}',
+      expect.stringMatching(/^Sns\.TopicArn is absent; expected arn:/),
+    ],
+  ] as const)('names the path of a wrong file and the reason: %s', async ([name, content, reason], { folder }) => {
+    if (content !== undefined) write(folder, name, content);
+    const { code } = await start([name || folder], { INIT_CWD: folder });
+    const [path, ...rest] = String(code).split(': ');
+    expect({ path, reason: rest.join(': ') }).toEqual({ path: name ? join(folder, name) : folder, reason });
+  });
+
+  it('names an empty file name', async () => {
+    const code = 'FILE is ""; expected the name of a file that holds an SNS event';
+    expect(await start([''])).toMatchObject({ out: '', code });
+  });
+
+  it('runs no file when one of them is wrong', async ({ folder }) => {
+    const noTopic = write(folder, 'no-topic.json', '{"Records":[{"Sns":{"Message":"{}"}}]}');
     for (const wrong of [join(folder, 'missing.json'), noTopic]) {
       const { out, code } = await start(['test/events/terminating.json', wrong]);
-      expect({ out, code }).toEqual({ out: '', code: 1 });
+      expect({ out, code }).toEqual({ out: '', code: expect.stringContaining(wrong) });
     }
   });
 
-  it('lets the function itself refuse an odd instance id, and makes up no group', async () => {
-    const message = JSON.stringify({
+  it('lets the function itself refuse an odd instance id, and makes up no group', async ({ folder }) => {
+    const Message = JSON.stringify({
       LifecycleTransition: 'autoscaling:EC2_INSTANCE_TERMINATING',
       EC2InstanceId: '<i&',
     });
     const TopicArn = 'arn:aws:sns:us-west-2:123456789012:topic';
-    const { out, code } = await start([
-      write('odd.json', JSON.stringify({ Records: [{ Sns: { TopicArn, Message: message } }] })),
-    ]);
+    const odd = write(folder, 'odd.json', JSON.stringify({ Records: [{ Sns: { TopicArn, Message } }] }));
+    const { out, code } = await start([odd]);
     expect(out).toContain('before  <i&  no tags\n');
     expect(out).toContain('failed  InvalidMessageError: EC2InstanceId is "<i&"');
     expect(code).toBe(1);
@@ -147,25 +208,12 @@ describe('npm start', () => {
 });
 
 describe('npm start with AWS_ENDPOINT_URL', () => {
-  const INSTANCE = 'i-05629ab7d9287e205';
-
-  async function against(environment: Record<string, string>) {
-    const endpoint = await startEc2Endpoint();
-    endpoint.instances.set(INSTANCE, { tags: new Map([['Name', 'theirs']]) });
-    try {
-      const result = await start([], { AWS_ENDPOINT_URL: endpoint.url, ...environment });
-      return { ...result, endpoint, tags: Object.fromEntries(endpoint.instances.get(INSTANCE)?.tags ?? []) };
-    } finally {
-      await endpoint.close();
-    }
-  }
-
-  it('goes there, and puts no instance of its own anywhere', async () => {
-    const { out, code, endpoint, tags } = await against(KEYS);
+  it('uses that endpoint, and adds no instance to it', async ({ endpoint }) => {
+    const { out, code } = await start([], { AWS_ENDPOINT_URL: endpoint.url, ...KEYS });
     expect(code).toBe(0);
     expect(out).toContain(`EC2       ${endpoint.url}, from AWS_ENDPOINT_URL\n`);
     expect(out).toContain(`after   ${INSTANCE}  Name=theirs  remove_from_lb=yes\n`);
-    expect(tags).toEqual({ Name: 'theirs', remove_from_lb: 'yes' });
+    expect([...endpoint.instances.keys()]).toEqual([INSTANCE]);
     expect(endpoint.calls).toMatchObject([
       { action: 'DescribeTags', accessKeyId: 'AKIAENVIRONMENT' },
       { action: 'CreateTags', accessKeyId: 'AKIAENVIRONMENT' },
@@ -173,115 +221,140 @@ describe('npm start with AWS_ENDPOINT_URL', () => {
     ]);
   });
 
-  it('finds its credentials in a profile', async () => {
+  it('finds its credentials in a profile', async ({ folder, endpoint }) => {
     const credentials = write(
+      folder,
       'credentials',
       '[staging]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = secret\naws_session_token = temporary\n',
     );
-    const { code, endpoint } = await against({ AWS_PROFILE: 'staging', AWS_SHARED_CREDENTIALS_FILE: credentials });
-    expect(code).toBe(0);
+    const profile = { AWS_PROFILE: 'staging', AWS_SHARED_CREDENTIALS_FILE: credentials };
+    expect(await start([], { AWS_ENDPOINT_URL: endpoint.url, ...profile })).toMatchObject({ code: 0 });
     expect(endpoint.calls.map(({ sessionToken }) => sessionToken)).toEqual(['temporary', 'temporary', 'temporary']);
     expect(endpoint.calls.map(({ accessKeyId }) => accessKeyId)).toEqual(['AKIAPROFILE', 'AKIAPROFILE', 'AKIAPROFILE']);
   });
 
-  it('uses that endpoint as it is, whatever is set for those of AWS', async () => {
-    expect(await against({ ...KEYS, AWS_USE_FIPS_ENDPOINT: 'true' })).toMatchObject({ code: 0 });
+  it('uses that endpoint unchanged when the environment asks for FIPS', async ({ endpoint }) => {
+    const fips = { ...KEYS, AWS_USE_FIPS_ENDPOINT: 'true' };
+    expect(await start([], { AWS_ENDPOINT_URL: endpoint.url, ...fips })).toMatchObject({ code: 0 });
   });
 
-  it('takes an empty one for none, and refuses one that is no URL', async () => {
-    const { out } = await start([], { AWS_ENDPOINT_URL: '' });
-    expect(out).toContain("the project's own endpoint");
-    const { err, code } = await start([], { AWS_ENDPOINT_URL: 'localhost:5000', ...KEYS });
-    expect(err).toContain('AWS_ENDPOINT_URL is "localhost:5000"; expected http://… or https://…');
-    expect(code).toBe(1);
+  it('treats an empty one as unset, and refuses one that is not a URL', async () => {
+    expect((await start([], { AWS_ENDPOINT_URL: '' })).out).toContain("the project's own endpoint");
+    const code = 'AWS_ENDPOINT_URL is "localhost:5000"; expected http://… or https://…';
+    expect(await start([], { AWS_ENDPOINT_URL: 'localhost:5000', ...KEYS })).toEqual({ out: '', err: '', code });
   });
 
-  it('says what it needs when there are no credentials', async () => {
-    const { err, code, tags } = await against({});
-    expect(err).toMatch(/needs AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY/);
-    expect({ code, tags }).toEqual({ code: 1, tags: { Name: 'theirs' } });
+  it('says which settings are missing when there are no credentials', async ({ endpoint }) => {
+    const { code } = await start([], { AWS_ENDPOINT_URL: endpoint.url });
+    const expected = 'expected a profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY';
+    expect(code).toMatch(`AWS_PROFILE is not set; ${expected} (Could not load credentials from any providers)`);
+    expect(endpoint.calls).toEqual([]);
   });
 
-  it('says that a profile is not there, or why it fails', async () => {
-    const config = write('config', '[profile broken]\ncredential_process = false\n');
-    const { err, code, tags } = await against({ AWS_PROFILE: 'stagign', AWS_CONFIG_FILE: config });
-    expect(err).toBe(
-      'npm start: AWS_PROFILE is "stagign"; expected a profile that is there: aws configure list-profiles names them\n',
-    );
-    expect({ code, tags }).toEqual({ code: 1, tags: { Name: 'theirs' } });
-    const broken = await against({ AWS_PROFILE: 'broken', AWS_CONFIG_FILE: config });
-    expect(broken.err).toMatch(/^npm start: AWS_PROFILE is "broken", which fails: /);
+  it('names a profile that has no credentials', async ({ endpoint }) => {
+    const { code } = await start([], { AWS_ENDPOINT_URL: endpoint.url, AWS_PROFILE: 'stagign' });
+    expect(code).toMatch(/^AWS_PROFILE is "stagign"; expected a profile that has credentials \(.+\)$/);
+    expect(endpoint.calls).toEqual([]);
   });
 
-  it("shows EC2's own error", async () => {
-    const endpoint = await startEc2Endpoint();
+  it("shows EC2's own error", async ({ endpoint }) => {
     endpoint.lastingFault = { status: 401, code: 'AuthFailure' };
-    const { err, code } = await start([], { AWS_ENDPOINT_URL: endpoint.url, ...KEYS });
-    await endpoint.close();
-    expect(err).toContain(`npm start: ${endpoint.url} answers with HTTP status 401 and EC2's error AuthFailure: `);
-    expect(code).toBe(1);
+    const { code } = await start([], { AWS_ENDPOINT_URL: endpoint.url, ...KEYS });
+    expect(code).toMatch(`DescribeTags fails at ${endpoint.url}: HTTP status 401, AuthFailure: `);
   });
 
-  async function server(listener: RequestListener) {
-    const http = createServer(listener);
-    await once(http.listen(0, '127.0.0.1'), 'listening');
-    return {
-      url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
-      close: () => http.close().closeAllConnections(),
-    };
-  }
-
-  it.each([
-    [403, ''],
-    [502, ''],
-    [404, '<!doctype html><html><head><meta charset=utf-8></head><body>Not found<br></body></html>'],
-    [403, '<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'],
-    [200, '<!doctype html><html><body>Welcome</body></html>'],
-  ])('says that it is not EC2 that answers: %i %s', async (status, body) => {
-    const { url, close } = await server((_, response) => response.writeHead(status).end(body));
-    const { err, code } = await start([], { AWS_ENDPOINT_URL: url, ...KEYS });
-    close();
-    expect(err).toBe(
-      `npm start: ${url} answers with HTTP status ${status} and nothing that EC2 would say: this is not EC2\n`,
-    );
-    expect(code).toBe(1);
+  const withServer = test.extend('serve', async ({ onTestFinished }) => async (listener: RequestListener) => {
+    const server = createServer(listener).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close().closeAllConnections());
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
 
-  it.each([
+  withServer.for([
+    [502, '', /Unknown/],
+    [404, '<!doctype html><html><head><meta charset=utf-8></head><body>Not found<br></body></html>', /XML parse error/],
+    [200, '<!doctype html><html><body>Welcome</body></html>', /the answer has no list of tags/],
+  ] as const)(
+    'names the endpoint and the status when it is not EC2 that answers: %i %s',
+    async ([status, body, reason], { serve }) => {
+      const url = await serve((_, response) => void response.writeHead(status).end(body));
+      const { code } = await start([], { AWS_ENDPOINT_URL: url, ...KEYS });
+      const [first, ...rest] = String(code).split(', ');
+      expect(first).toBe(`DescribeTags fails at ${url}: HTTP status ${status}`);
+      expect(rest.join(', ')).toMatch(reason);
+      expect(rest.join(', ')).not.toContain('\n');
+    },
+  );
+
+  withServer.for([
     ['does not answer', () => {}],
-    ['begins an answer and does not go on', (_, response) => void response.writeHead(200).write('<')],
-  ] satisfies [string, RequestListener][])('gives up on an endpoint that %s', async (_, listener) => {
-    const { url, close } = await server(listener);
-    const { err, code } = await start([], { AWS_ENDPOINT_URL: url, ...KEYS });
-    close();
-    expect(err).toBe(`npm start: ${url} does not answer within 10 s: this is not EC2, or it hangs\n`);
-    expect(code).toBe(1);
+    ['begins an answer and does not continue', (_, response) => void response.writeHead(200).write('<')],
+  ] satisfies [string, RequestListener][])('gives up on an endpoint that %s', async ([, listener], { serve }) => {
+    const url = await serve(listener);
+    const client = connect(url, 'us-west-2', { accessKeyId: 'key', secretAccessKey: 'secret' }, 50);
+    await expect(describeTags(client, url, [INSTANCE], new AbortController().signal)).rejects.toThrow(
+      /^DescribeTags fails at http:\S+: (HTTP status 200, )?TimeoutError: .* 50 ms/,
+    );
+    client.destroy();
+  });
+
+  it('shows more tags than a page of EC2 has', async ({ endpoint }) => {
+    const ids = Array.from({ length: 101 }, (_, n) => `i-${n.toString(16).padStart(17, '0')}`);
+    const tags = Array.from({ length: 10 }, (_, n) => [`tag-${n}`, 'x'] as const);
+    for (const id of ids) endpoint.instances.set(id, { tags: new Map(tags) });
+    const client = connect(endpoint.url, 'us-west-2', { accessKeyId: 'key', secretAccessKey: 'secret' });
+    const lines = await describeTags(client, endpoint.url, ids, new AbortController().signal);
+    expect(lines).toEqual(ids.map((id) => `${id}  ${tags.map((tag) => tag.join('=')).join('  ')}`));
+    client.destroy();
   });
 
   it('says that nobody listens', async () => {
-    const { url, close } = await server(() => {});
-    close();
-    const { err, code } = await start([], { AWS_ENDPOINT_URL: url, ...KEYS });
-    expect({ err, code }).toEqual({ err: `npm start: ${url} cannot be reached: ECONNREFUSED\n`, code: 1 });
-  });
-
-  it('leaves nothing in the temporary folder when it is interrupted', async () => {
-    const temporary = join(folder, 'temporary');
-    mkdirSync(temporary);
     const endpoint = await startEc2Endpoint();
-    // The second call is the function's.
-    endpoint.faults.push({ status: 200, html: DESCRIBED }, 'hang');
-    const child = spawnStart([], { AWS_ENDPOINT_URL: endpoint.url, ...KEYS, TMPDIR: temporary });
-    const entries = () => readdirSync(temporary).filter((name) => name.startsWith('remove-from-lb-'));
-    while (endpoint.calls.length < 2) await sleep(10);
-    expect(entries()).toHaveLength(1);
-    child.kill('SIGINT');
-    const [, signal] = await once(child, 'exit');
-    while (entries().length > 0) await sleep(10);
     await endpoint.close();
-    expect(signal).toBe('SIGINT');
+    const { code } = await start([], { AWS_ENDPOINT_URL: endpoint.url, ...KEYS });
+    const { host } = new URL(endpoint.url);
+    expect(code).toBe(`DescribeTags fails at ${endpoint.url}: Error: connect ECONNREFUSED ${host}`);
   });
 });
 
-const DESCRIBED =
-  '<DescribeTagsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><tagSet/></DescribeTagsResponse>';
+describe('npm start that is ended early', () => {
+  // The first call is for the tags, the second one is the function's.
+  const DESCRIBED =
+    '<DescribeTagsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><tagSet/></DescribeTagsResponse>';
+
+  it('ends a call for the tags, and the invocation in progress', async ({ endpoint }) => {
+    for (const faults of [['hang'], [{ status: 200, html: DESCRIBED }, 'hang']] as const) {
+      const end = new AbortController();
+      endpoint.calls.length = 0;
+      endpoint.faults.push(...faults);
+      const ended = start([], { AWS_ENDPOINT_URL: endpoint.url, ...KEYS }, end.signal);
+      await vi.waitFor(() => expect(endpoint.calls).toHaveLength(faults.length), { timeout: 30_000, interval: 5 });
+      end.abort(new Error('interrupted'));
+      expect((await ended).code).toMatch(faults.length === 1 ? 'AbortError' : 'interrupted');
+    }
+  });
+
+  it('leaves nothing behind after Ctrl-C', async ({ folder, endpoint }) => {
+    endpoint.faults.push({ status: 200, html: DESCRIBED }, 'hang');
+    const child = spawnStart({ AWS_ENDPOINT_URL: endpoint.url, ...KEYS, TMPDIR: folder });
+    const printed = text(child.stderr);
+    const entries = () => readdirSync(folder).filter((name) => name.startsWith('remove-from-lb-'));
+    await vi.waitFor(() => expect(endpoint.calls).toHaveLength(2), { timeout: 30_000 });
+    expect(entries()).toHaveLength(1);
+    child.kill('SIGINT');
+    // The function's process holds the same standard error, so this also waits for the end of that process.
+    const [code] = await once(child, 'close');
+    expect({ code, err: await printed }).toEqual({ code: 130, err: 'npm start: interrupted\n' });
+    expect(entries()).toEqual([]);
+  });
+
+  it('leaves nothing behind when its output is closed', async ({ folder }) => {
+    const child = spawnStart({ TMPDIR: folder });
+    const printed = text(child.stderr);
+    child.stdout.once('data', () => child.stdout.destroy());
+    const [code] = await once(child, 'close');
+    const err = 'npm start: the output cannot be written: write EPIPE\n';
+    expect({ code, err: await printed }).toEqual({ code: 1, err });
+    expect(readdirSync(folder).filter((name) => name.startsWith('remove-from-lb-'))).toEqual([]);
+  });
+});

@@ -1,4 +1,4 @@
-import { escapeXml, list, page, passes, Refusal, succeed, tagXml } from './ec2-query.ts';
+import { escapeXml, list, page, Refusal, readFilters, succeed, tagXml } from './ec2-query.ts';
 
 /** An instance as this endpoint keeps it; change it in place to change what the next call sees. */
 export interface Instance {
@@ -30,10 +30,11 @@ export function describeInstances(parameters: URLSearchParams, instances: Map<st
     const message = 'The parameter instancesSet cannot be used with the parameter maxResults';
     throw new Refusal('InvalidParameterCombination', message);
   }
+  const matches = readFilters(parameters);
   const reservations = [...instances]
     .filter(([id]) => ids.length === 0 || ids.includes(id))
     .filter(([, { tags, state = 'running' }]) =>
-      passes(parameters, {
+      matches({
         'instance-state-name': [state],
         ...Object.fromEntries([...tags].map(([key, value]) => [`tag:${key}`, [value]])),
       }),

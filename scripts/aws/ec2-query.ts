@@ -25,16 +25,26 @@ export function list(parameters: URLSearchParams, name: string): string[] {
   }
 }
 
-/** Whether something with these attributes passes every `Filter.n`, of whose values one is enough. */
-export function passes(parameters: URLSearchParams, attributes: Readonly<Record<string, string[]>>): boolean {
-  for (let n = 1; ; n += 1) {
-    const name = parameters.get(`Filter.${n}.Name`);
-    if (name === null) return true;
-    const wanted = list(parameters, `Filter.${n}.Value`);
-    const held = attributes[name] ?? (name.startsWith('tag:') ? [] : undefined);
-    if (held === undefined) throw new Refusal('InvalidParameterValue', `The filter '${name}' is invalid`);
-    if (!held.some((value) => wanted.includes(value))) return false;
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+const MAX_FILTER_VALUES = 200;
+
+/** Reads every `Filter.n`. The result tells whether attributes match all filters; one value of a filter is enough. */
+export function readFilters(parameters: URLSearchParams) {
+  const filters: { name: string; values: ReadonlySet<string> }[] = [];
+  for (let n = 1; parameters.has(`Filter.${n}.Name`); n += 1) {
+    const name = parameters.get(`Filter.${n}.Name`) ?? '';
+    const values = new Set(list(parameters, `Filter.${n}.Value`));
+    if (values.size > MAX_FILTER_VALUES) {
+      throw new Refusal('FilterLimitExceeded', `The maximum number of filter values is ${MAX_FILTER_VALUES}`);
+    }
+    filters.push({ name, values });
   }
+  return (attributes: Readonly<Record<string, string[]>>): boolean =>
+    filters.every(({ name, values }) => {
+      const actual = attributes[name] ?? (name.startsWith('tag:') ? [] : undefined);
+      if (actual === undefined) throw new Refusal('InvalidParameterValue', `The filter '${name}' is invalid`);
+      return actual.some((value) => values.has(value));
+    });
 }
 
 /**

@@ -1,5 +1,5 @@
 import { checkIds, type Instance } from './ec2-instances.ts';
-import { escapeXml, list, page, passes, Refusal, succeed, tagXml } from './ec2-query.ts';
+import { escapeXml, list, page, Refusal, readFilters, succeed, tagXml } from './ec2-query.ts';
 
 const MAX_TAGS = 50;
 
@@ -58,10 +58,11 @@ function tagList(parameters: URLSearchParams): { key: string; value: string | un
 
 /** Answers DescribeTags. */
 export function describeTags(parameters: URLSearchParams, instances: Map<string, Instance>): string {
+  const matches = readFilters(parameters);
   const tags = [...instances]
     .flatMap(([id, { tags }]) => [...tags].map(([key, value]) => ({ id, key, value })))
     .filter(({ id, key, value }) =>
-      passes(parameters, { 'resource-id': [id], 'resource-type': ['instance'], key: [key], value: [value] }),
+      matches({ 'resource-id': [id], 'resource-type': ['instance'], key: [key], value: [value] }),
     )
     .map(
       ({ id, key, value }) =>

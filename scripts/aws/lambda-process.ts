@@ -34,8 +34,12 @@ for (const [method, level] of Object.entries(levels)) {
     reply({ log: { timestamp: new Date().toISOString(), level, requestId, message } });
 }
 
+// The parent has ended, perhaps without a chance to end this process.
+process.on('disconnect', () => process.exit());
+
 function reply(message: Reply): void {
-  process.send?.(message);
+  // A parent that has ended cannot be told about a failed send; 'disconnect' follows.
+  process.send?.(message, undefined, undefined, () => {});
 }
 
 function describe(error: unknown) {

@@ -1,17 +1,17 @@
 import { fork } from 'node:child_process';
-import { once } from 'node:events';
+import { addAbortListener, once } from 'node:events';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unzipSync } from 'fflate';
+import { temporaryFolder } from '../temporary-folder.ts';
 import type { End, LogEntry, Reply, Request } from './lambda-process.ts';
-import { makeTemporaryFolder, type TemporaryFolder } from './temporary-folder.ts';
 
 /** How one invocation ended. */
 export interface Invocation {
   /** What the function wrote, in order. */
   readonly log: LogEntry[];
-  /** What it threw; absent when it succeeded. */
+  /** What the function threw; absent when it succeeded. */
   readonly error?: { readonly errorType: string; readonly errorMessage: string };
   /** Milliseconds from the call to its end. */
   readonly ms: number;
@@ -25,13 +25,22 @@ export interface LambdaProcess {
 }
 
 export interface LambdaOptions {
-  /** Settings beside what Lambda itself sets: `AWS_ENDPOINT_URL`, `TAG_KEY`, credentials … */
+  /** Settings besides those that Lambda itself sets: `AWS_ENDPOINT_URL`, `TAG_KEY`, credentials … */
   readonly environment?: Readonly<Record<string, string>>;
-  /** The function's timeout in milliseconds; 15 s by default. */
+  /** The function's timeout in milliseconds; by default the timeout in template.yaml. */
   readonly timeoutMs?: number;
   readonly region?: string;
   readonly accountId?: string;
+  /** Ends the start or the invocation that is in progress; both then throw the signal's reason. */
+  readonly signal?: AbortSignal;
 }
+
+/** The function's timeout in template.yaml. */
+export const FUNCTION_TIMEOUT_MS = 120_000;
+
+const READ_ONLY = 0o555;
+// Only root may delete files from a read-only folder.
+const WRITABLE = 0o755;
 
 /**
  * What Lambda sets for a function in a region, as far as the function can see it.
@@ -63,9 +72,19 @@ export const LAMBDA_FLAGS = ['--no-experimental-require-module', '--no-experimen
  * @throws Error when the function does not load.
  */
 export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}): Promise<LambdaProcess> {
-  const { environment = {}, timeoutMs = 15_000, region = 'us-west-2', accountId = '123456789012' } = options;
+  const {
+    environment = {},
+    timeoutMs = FUNCTION_TIMEOUT_MS,
+    region = 'us-west-2',
+    accountId = '123456789012',
+  } = options;
+  const { signal = new AbortController().signal } = options;
   const invokedFunctionArn = `arn:aws:lambda:${region}:${accountId}:function:remove-from-lb`;
-  const folder = await unzip(zip);
+  await using started = new AsyncDisposableStack();
+  const folder = started.use(await temporaryFolder('remove-from-lb-'));
+  started.defer(() => chmod(folder.path, WRITABLE));
+  await unzip(zip, folder.path);
+
   const child = fork(fileURLToPath(new URL('lambda-process.ts', import.meta.url)), [], {
     execArgv: LAMBDA_FLAGS,
     env: { ...lambdaEnvironment(region), LAMBDA_TASK_ROOT: folder.path, ...environment },
@@ -76,18 +95,17 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
     if ('log' in reply) log.push(reply.log);
     else end.resolve(reply);
   });
-  const exited = once(child, 'exit').then(([code, signal]) => {
-    end.reject(new Error(`the function's process ended (${signal ?? `exit code ${code}`})`));
+  const exited = once(child, 'exit').then(([code, signalName]) => {
+    end.reject(new Error(`the function's process ended (${signalName ?? `exit code ${code}`})`));
   });
-
-  async function stop(): Promise<void> {
-    end.promise.catch(() => {});
+  started.defer(async () => {
     child.kill('SIGKILL');
     await exited;
-    await folder.remove();
-  }
+  });
+  started.use(addAbortListener(signal, () => end.reject(signal.reason)));
 
   async function invoke(event: unknown): Promise<Invocation> {
+    signal.throwIfAborted();
     log = [];
     end = Promise.withResolvers<End>();
     const timeout = setTimeout(() => {
@@ -95,27 +113,24 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
       end.resolve({ error: { errorType: 'Sandbox.Timedout', errorMessage } });
       child.kill('SIGKILL');
     }, timeoutMs);
-    const started = performance.now();
+    const began = performance.now();
     child.send({ event, invokedFunctionArn, timeoutMs } satisfies Request);
     try {
-      return { ...(await end.promise), log, ms: performance.now() - started };
+      return { ...(await end.promise), log, ms: performance.now() - began };
     } finally {
       clearTimeout(timeout);
     }
   }
 
   const { error } = await end.promise;
-  if (error) {
-    await stop();
-    throw new Error(`the function does not start: ${error.errorType}: ${error.errorMessage}`);
-  }
-  return { invoke, stop };
+  if (error) throw new Error(`the function does not start: ${error.errorType}: ${error.errorMessage}`);
+  const all = started.move();
+  return { invoke, stop: () => all.disposeAsync() };
 }
 
-async function unzip(zip: Uint8Array): Promise<TemporaryFolder> {
-  const files = Object.entries(unzipSync(zip));
-  const folder = makeTemporaryFolder('remove-from-lb-');
-  for (const [name, content] of files) await writeFile(join(folder.path, name), content, { mode: 0o444 });
-  await chmod(folder.path, 0o555);
-  return folder;
+async function unzip(zip: Uint8Array, folder: string): Promise<void> {
+  for (const [name, content] of Object.entries(unzipSync(zip))) {
+    await writeFile(join(folder, name), content, { mode: 0o444 });
+  }
+  await chmod(folder, READ_ONLY);
 }

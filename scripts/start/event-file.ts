@@ -1,27 +1,40 @@
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { addAbortSignal } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import type { SNSEvent } from 'aws-lambda';
 import { readArn } from '../../src/arn.ts';
 
 /** An SNS event from a file. */
 export interface EventFile {
-  readonly file: string;
+  /** As the user typed it. */
+  readonly name: string;
   readonly event: SNSEvent;
-  /** Where the function is: with its topic, so that a message from another account still shows as foreign. */
+  /** The topic's. The function runs there too, so that a message from another account still shows as foreign. */
   readonly region: string;
   readonly accountId: string;
 }
 
-/** @throws Error that names the file and what was expected. */
-export async function readEventFile(file: string): Promise<EventFile> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new Error(`${file}: cannot be read (${error.code}); expected a file that holds an SNS event`);
+/**
+ * Reads an SNS event.
+ * @param name `-` is standard input.
+ * @param folder the folder of a relative name.
+ * @throws Error that names the path and what was expected.
+ */
+export async function readEventFile(name: string, folder: string, signal: AbortSignal): Promise<EventFile> {
+  if (name === '') throw new Error('FILE is ""; expected the name of a file that holds an SNS event');
+  const path = name === '-' ? 'standard input' : resolve(folder, name);
+  const read =
+    name === '-' ? text(addAbortSignal(signal, process.stdin)) : readFile(path, { encoding: 'utf8', signal });
+  const content = await read.catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`${path}: cannot be read (${error.code}); expected a file that holds an SNS event`);
   });
   let event: Partial<SNSEvent> | null;
   try {
-    // Some editors begin a file with a byte-order mark, which is no JSON.
-    event = JSON.parse(text.replace(/^\uFEFF/, ''));
+    // Some editors begin a file with a byte-order mark, which is not JSON.
+    event = JSON.parse(content.replace(/^\uFEFF/, ''));
   } catch (error) {
-    throw new Error(`${file}: is not JSON (${(error as Error).message}); expected an SNS event`);
+    throw new Error(`${path}: is not JSON (${(error as Error).message}); expected an SNS event`);
   }
   const records: unknown = event?.Records;
   if (
@@ -29,7 +42,7 @@ export async function readEventFile(file: string): Promise<EventFile> {
     records.length === 0 ||
     !records.every((record) => record?.Sns?.Message !== undefined)
   ) {
-    throw new Error(`${file}: is no SNS event; expected {"Records": [{"Sns": {"TopicArn": …, "Message": …}}]}`);
+    throw new Error(`${path}: is not an SNS event; expected {"Records": [{"Sns": {"TopicArn": …, "Message": …}}]}`);
   }
-  return { file, event: event as SNSEvent, ...readArn(`${file}: Sns.TopicArn`, records[0].Sns.TopicArn) };
+  return { name, event: event as SNSEvent, ...readArn(`${path}: Sns.TopicArn`, records[0].Sns.TopicArn) };
 }

@@ -1,4 +1,4 @@
-/** The fields of a message for a person to recognise it by; none of what the function itself will refuse. */
+/** The fields of a message, for a person to recognise the message; none for a message that the function will refuse. */
 export function fieldsOf(text: string): Record<string, unknown> {
   try {
     return Object(JSON.parse(text));

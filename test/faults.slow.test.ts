@@ -1,0 +1,40 @@
+import { describe, expect } from 'vitest';
+import type { Fault } from '../scripts/aws/ec2-fault.ts';
+import { event } from './event.ts';
+import { INSTANCE, it } from './zipped-function.ts';
+
+describe.concurrent('the zipped function, over a real socket', () => {
+  // The function gives up such a call after REQUEST_TIMEOUT_MS.
+  it.for<[string, Fault]>([
+    ['no answer', 'hang'],
+    ['an answer that stops', 'hang in body'],
+  ])('sets the tag when EC2 works again after %s', async ([, fault], { endpoint, invoke }) => {
+    endpoint.faults.push(fault);
+    const { log, error } = await invoke('terminating');
+    expect(error).toBeUndefined();
+    expect(endpoint.instances.get(INSTANCE)?.tags.get('remove_from_lb')).toBe('yes');
+    expect(endpoint.calls.map(({ outcome }) => outcome)).toEqual([fault, 200]);
+    expect(log).toMatchObject([{ level: 'INFO', message: { outcome: 'tagged' } }]);
+  });
+
+  it("throws EC2's own last error instead of the error at the deadline", async ({ endpoint, invoke }) => {
+    endpoint.faults.push({ status: 503, code: 'Unavailable' });
+    endpoint.lastingFault = 'hang';
+    const { error } = await invoke('terminating', 3000);
+    expect(error).toMatchObject({ errorType: 'Unavailable' });
+  });
+
+  describe('with a bucket of request tokens', () => {
+    it.override('bucket', { capacity: 2, refillPerSecond: 5 });
+
+    it('tags every instance of a scale-in that is larger than the bucket', async ({ endpoint, invoke }) => {
+      const ids = Array.from({ length: 8 }, (_, n) => `i-0000000000000000${n}`);
+      for (const id of ids) endpoint.instances.set(id, { tags: new Map() });
+      const [record] = event('terminating').Records;
+      const Records = ids.map((id) => JSON.parse(JSON.stringify(record).replaceAll(INSTANCE, id)));
+      expect(await invoke({ Records })).not.toHaveProperty('error');
+      for (const id of ids) expect(endpoint.instances.get(id)?.tags.get('remove_from_lb')).toBe('yes');
+      expect(endpoint.calls.filter(({ outcome }) => outcome === 503).length).toBeGreaterThan(0);
+    });
+  });
+});
