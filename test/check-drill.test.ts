@@ -20,7 +20,7 @@ import { aws, awsError, givenHealthyChain, givenHooks, givenTagged, HOOK, runChe
 const INSTANCE = 'i-0123456789abcdef0';
 const DRILL = ['--stack', 'drain', '--drill', INSTANCE];
 
-const missing = await haproxyVersion().then(
+const missing = await haproxyVersion(process.env).then(
   () => undefined,
   (error: Error) => error.message,
 );

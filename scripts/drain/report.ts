@@ -34,9 +34,11 @@ export async function report(
     await mkdir(dirname(chart), { recursive: true });
     await writeFile(chart, chartOf(run.plan, scenarios, problems));
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const remedy = '--chart FILE puts it into another file';
-    throw new Error(`the chart cannot be written to ${JSON.stringify(chart)} (${code}); ${remedy}`, { cause: error });
+    const { message } = error as NodeJS.ErrnoException;
+    throw new Error(
+      `the chart cannot be written to ${JSON.stringify(chart)} (${message}); --chart FILE puts it into another file`,
+      { cause: error },
+    );
   }
   say(`chart: ${chart}`);
   return problems.length > 0 ? 1 : 0;
