@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { chef } from '../scripts/drain/consumers/chef.ts';
 import { own } from '../scripts/drain/consumers/own.ts';
 import { runtimeApi } from '../scripts/drain/consumers/runtime-api.ts';
@@ -53,6 +53,17 @@ describe('chef', () => {
     await expect(chef.start(surroundingsIn(folder, { environment: { PATH } }))).rejects.toThrow(
       /^chef-client ended before its first run did \(exit code 172\): (a warning; the reason|the reason; a warning)$/,
     );
+  });
+
+  test('ends during its first run when the proof is interrupted', async () => {
+    const PATH = await givenBundle('echo begun; exec sleep 60');
+    const end = new AbortController();
+    const starting = chef.start(
+      surroundingsIn(folder, { environment: { PATH: `${PATH}:${process.env.PATH}` }, signal: end.signal }),
+    );
+    await vi.waitFor(() => readFile(join(folder, 'chef', 'node.json')));
+    end.abort(new Error('interrupted'));
+    await expect(starting).rejects.toThrow(/^(chef-client ended before its first run did \(SIGTERM\).*|interrupted)$/);
   });
 
   test('gets paths with a space and quotation marks whole', async () => {

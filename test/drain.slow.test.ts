@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -51,6 +51,18 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run dra
     }
     expect(svg).toContain('first tagged, then taken out of HAProxy, and only then killed');
     expect(await readdir(folder)).toEqual(['drain.svg']);
+  });
+
+  test('a comparison runs without the chosen consumer', async () => {
+    const { stdout: haproxy } = await promisify(execFile)('sh', ['-c', 'command -v haproxy']);
+    await symlink(haproxy.trim(), join(folder, 'haproxy'));
+    const end = new AbortController();
+    const { terminal } = fakeTerminal(end.signal);
+    const out = (line: string) => (line.includes('killed') ? end.abort(new Error('under load')) : terminal.out(line));
+    const args = ['--short', '--consumer', 'chef', '--scenario', 'nothing'];
+    // Chef would be missing on this path.
+    await expect(main(args, { PATH: folder }, { ...terminal, out })).rejects.toThrow('under load');
+    expect(await readdir(folder)).toEqual(['haproxy']);
   });
 
   test('two HAProxies share the load, and none of it is lost', async () => {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { shortPlan } from '../scripts/drain/plan.ts';
 import { report } from '../scripts/drain/report.ts';
 import { main } from '../scripts/drain.ts';
-import { consumer, given, ID, OTHER } from './drain-outcomes.ts';
+import { consumer, given, ID } from './drain-outcomes.ts';
 import { fakeTerminal } from './terminal.ts';
 
 let folder: string;
@@ -172,13 +172,10 @@ describe('the report', () => {
   });
 
   test('draws a chart for viewers without style sheets, which show the attributes', async () => {
-    const { svg } = await reported([
-      ...PROVED,
-      given('careful', { results: [{ at: 1, lateMs: 0, ms: 1, server: OTHER }] }),
-    ]);
+    const { svg } = await reported(PROVED);
     expect(svg).not.toContain('var(');
     const shapes = svg.match(/<(?:rect|circle|path|text)[^>]*class=[^>]*>/g) ?? [];
-    expect(shapes.length).toBeGreaterThan(30);
+    expect(shapes.length).toBeGreaterThan(20);
     expect(shapes.filter((shape) => !/ fill="(#[0-9a-f]{6}|none)"/.test(shape))).toEqual([]);
   });
 

@@ -34,7 +34,7 @@ export async function report(
     await mkdir(dirname(chart), { recursive: true });
     await writeFile(chart, chartOf(run.plan, scenarios, problems));
   } catch (error) {
-    const { message } = error as NodeJS.ErrnoException;
+    const { message } = error as Error;
     throw new Error(
       `the chart cannot be written to ${JSON.stringify(chart)} (${message}); --chart FILE puts it into another file`,
       { cause: error },
