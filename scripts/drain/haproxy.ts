@@ -71,7 +71,9 @@ const POLL_MS = 20;
  */
 export async function startHaproxy(options: HaproxyOptions, servers: readonly Server[]): Promise<Haproxy> {
   const { folder, port, careful, environment } = options;
-  const [statsSocket, masterSocket] = [socketPath(folder, 'stats.sock'), socketPath(folder, 'master.sock')];
+  // The longer one first: its error names the length that fits.
+  const masterSocket = socketPath(folder, 'master.sock');
+  const statsSocket = socketPath(folder, 'stats.sock');
   await mkdir(folder, { recursive: true });
   const configFile = join(folder, 'haproxy.cfg');
   const pidFile = join(folder, 'haproxy.pid');
