@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const SLOW = '**/*.slow.test.ts';
+const PROOF = 'test/drain.slow.test.ts';
 
 export default defineConfig({
   test: {
@@ -20,7 +21,12 @@ export default defineConfig({
       {
         extends: true,
         // Starts HAProxy, socat, the AWS CLI or Chef, or waits for real seconds.
-        test: { name: 'slow', include: [SLOW], testTimeout: 120_000, hookTimeout: 120_000 },
+        test: { name: 'slow', include: [SLOW], exclude: [PROOF], testTimeout: 120_000, hookTimeout: 120_000 },
+      },
+      {
+        extends: true,
+        // Runs after the others, because its verdict is about latencies under load.
+        test: { name: 'slow-alone', include: [PROOF], sequence: { groupOrder: 1 }, testTimeout: 120_000 },
       },
     ],
     testTimeout: 60_000,

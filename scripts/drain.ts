@@ -1,34 +1,34 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs, styleText } from 'node:util';
+import { readFile } from 'node:fs/promises';
+import { styleText } from 'node:util';
 import { unzipSync } from 'fflate';
 import { bundle } from './bundle.ts';
-import { chartOf } from './drain/chart.ts';
+import { parseOptions, runCommand, type Terminal } from './command.ts';
 import type { Consumer } from './drain/consumer.ts';
 import { chef } from './drain/consumers/chef.ts';
 import { own } from './drain/consumers/own.ts';
 import { runtimeApi } from './drain/consumers/runtime-api.ts';
 import { script } from './drain/consumers/script.ts';
-import { figuresOf, type Report, tableOf } from './drain/figures.ts';
 import { haproxyVersion } from './drain/haproxy.ts';
 import { fullPlan, heartbeatArithmetic, shortPlan } from './drain/plan.ts';
-import { makeWorkingFolder } from './drain/process-group.ts';
-import { runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from './drain/scenario.ts';
-import { problemsOf } from './drain/verdict.ts';
+import { report } from './drain/report.ts';
+import { consumerOf, runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from './drain/scenario.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 const CONSUMERS: readonly Consumer[] = [own, chef, runtimeApi, script];
 const MOST_HAPROXIES = 4;
 
 const USAGE = `npm run drain -- [options]
-  --short              three scale-ins a scenario in place of ten, in a quarter of the time
-  --consumer NAME      what reads the tag: ${CONSUMERS.map(({ name }) => name).join(', ')}; ${own.name} by default
-  --haproxies N        so many HAProxies share the load, each with its consumer; 1 by default
-  --scenario NAME      only this one, and others so named: ${Object.keys(SCENARIOS).join(', ')}
-  --heartbeat SECONDS  the waiting time of the lifecycle hook, in place of the one that the consumer asks for
-  --zip FILE           a function other than the one in src
-  --chart FILE         where the chart goes; dist/drain.svg by default
-  --json               prints the figures as JSON, and nothing else, on standard output`;
+Counts the requests that a real HAProxy loses while servers are scaled in, without and with the function.
+  --short              a shorter run: 3 servers leave instead of 10
+  --consumer NAME      program that reads the tag in the scenario with the function:
+                       ${CONSUMERS.map(({ name }) => name).join(', ')}; default: ${own.name}
+  --haproxies N        number of HAProxies that share the load, 1 to ${MOST_HAPROXIES}; default: 1
+  --scenario NAME      only this scenario: ${Object.keys(SCENARIOS).join(', ')}; may be repeated
+  --heartbeat SECONDS  heartbeat timeout of the lifecycle hook; default: what the consumer needs
+  --zip FILE           zip file of another function; default: the function in src
+  --chart FILE         file for the chart; default: dist/drain.svg
+  --json               print only JSON on standard output, and everything else on standard error
+  --help               print this help`;
 
 interface Settings {
   readonly short: boolean;
@@ -41,92 +41,83 @@ interface Settings {
   readonly chart: string;
 }
 
-const SIGNAL_MS = 100;
-const interruption = new AbortController();
-for (const [signal, number] of [
-  ['SIGINT', 2],
-  ['SIGTERM', 15],
-  ['SIGHUP', 1],
-] as const) {
-  process.on(signal, () => {
-    process.exitCode = 128 + number;
-    interruption.abort();
-  });
-}
-
-try {
-  const settings = readSettings(process.argv.slice(2));
-  if (settings) await main(settings, interruption.signal);
-  else console.log(USAGE);
-} catch (error) {
-  // Ctrl-C reaches the programs that this one started as well, and their end may be seen before the signal is.
-  await sleep(SIGNAL_MS);
-  if (interruption.signal.aborted) {
-    console.error('interrupted; everything that was started has been ended');
-  } else {
-    console.error(styleText('red', `npm run drain: ${error instanceof Error ? error.message : error}`));
-    process.exitCode = 1;
+export async function main(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  terminal: Terminal,
+): Promise<number> {
+  const settings = readSettings(args);
+  if (settings === undefined) {
+    terminal.out(USAGE);
+    return 0;
   }
-}
-
-async function main(settings: Settings, signal: AbortSignal) {
-  const { short, json, consumer, haproxies, scenarios, heartbeatMs, zip: zipFile, chart } = settings;
+  const { short, json, consumer: chosen, haproxies, scenarios, heartbeatMs, zip: zipFile, chart } = settings;
+  const { signal } = terminal;
+  const say = json ? terminal.err : terminal.out;
   const given = zipFile === undefined ? undefined : await readZip(zipFile);
-  const plan = (short ? shortPlan : fullPlan)(consumer, { haproxies, heartbeatMs });
-  const haproxy = await haproxyVersion();
-  const consumerVersion = await consumer.requirement();
+  const plan = (short ? shortPlan : fullPlan)(chosen, { haproxies, heartbeatMs });
+  const haproxy = await haproxyVersion(environment);
+  const consumer = scenarios.includes('function') ? chosen : own;
+  const consumerVersion = await consumer.requirement(environment);
+  signal.throwIfAborted();
+  const comparisons = scenarios.filter((name) => name !== 'function');
   say(
-    `HAProxy ${haproxy}${haproxies > 1 ? `, ${haproxies} of them` : ''}; consumer: ${consumer.name}, ${consumerVersion}\n` +
-      `in each scenario ${plan.requestsPerSecond} requests a second for ${(plan.loadMs / 1000).toFixed(1)} s, ` +
-      `${plan.scaleInsAt.length} of ${plan.servers} servers leave, one comes back\n` +
-      `heartbeat timeout ${plan.heartbeatMs / 1000} s; it has to be at least ${heartbeatArithmetic(consumer).sentence}`,
+    `HAProxy ${haproxy}${haproxies > 1 ? `, ${haproxies} of them` : ''}; consumer: ${consumer.name}, ${consumerVersion}`,
   );
+  if (consumer !== own && comparisons.length > 0) {
+    const names = comparisons.map((name) => SCENARIOS[name]).join(', ');
+    say(
+      `${names}: consumer is ${own.name}, which drops dead servers from haproxy.cfg every ${own.intervalMs / 1000} s`,
+    );
+  }
+  say(
+    `in each scenario ${plan.requestsPerSecond} requests a second for ${(plan.loadMs / 1000).toFixed(1)} s, ` +
+      `${plan.scaleInsAt.length} of ${plan.servers} servers leave, one comes back`,
+  );
+  if (scenarios.includes('function')) {
+    const needed = heartbeatArithmetic(consumer).sentence;
+    say(`heartbeat timeout ${plan.heartbeatMs / 1000} s; it has to be at least ${needed}`);
+  }
   const zip = given ?? (await bundle()).zip;
 
   const outcomes: ScenarioOutcome[] = [];
-  const folder = makeWorkingFolder();
-  try {
-    for (const name of scenarios) {
-      say(`\n${styleText('bold', SCENARIOS[name])}`);
-      outcomes.push(await runScenario(name, { plan, consumer, zip, folder: folder.path, signal, onProgress: say }));
-    }
-  } finally {
-    await folder.remove();
+  for (const name of scenarios) {
+    say(`\n${styleText('bold', SCENARIOS[name])}`);
+    // The files of one scenario must not mislead the consumer of the next.
+    await using folder = await temporaryFolder('drain-');
+    const options = { plan, consumer: consumerOf(name, chosen), zip, folder: folder.path, environment, signal };
+    outcomes.push(await runScenario(name, { ...options, onProgress }));
   }
+  const about = { consumer: consumer.name, consumerVersion, haproxy, haproxies };
+  return report({ plan, consumer, about }, outcomes, { json, chart }, terminal);
 
-  const figures = outcomes.map(figuresOf);
-  await mkdir(dirname(chart), { recursive: true });
-  await writeFile(chart, chartOf(plan, outcomes));
-  say(`\n${tableOf(figures)}\n\nchart: ${chart}`);
-  const report: Report = { consumer: consumer.name, consumerVersion, haproxy, haproxies, scenarios: figures };
-  if (json) console.log(JSON.stringify(report));
-  const problems = problemsOf({ plan, consumer }, outcomes);
-  for (const problem of problems) console.error(styleText('red', `not proved: ${problem}`));
-  if (problems.length > 0) process.exitCode = 1;
-
-  function say(line: string): void {
-    (json ? console.error : console.log)(line);
+  /** Called from event handlers, where an error would end the process. */
+  function onProgress(line: string): void {
+    if (!signal.aborted) say(line);
   }
 }
 
 /** @throws Error that names the file when it cannot be read, or holds no function. */
 async function readZip(file: string): Promise<Uint8Array> {
-  const zip = await readFile(file);
+  const expected = `--zip is ${JSON.stringify(file)}; expected a zip file with the function in index.js`;
+  const zip = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`${expected} (${error.code})`, { cause: error });
+  });
   try {
     if (Object.keys(unzipSync(zip)).some((name) => /^index\.[cm]?js$/.test(name))) return zip;
   } catch {
-    // No zip at all.
+    // Not a zip file.
   }
-  throw new Error(`--zip is ${JSON.stringify(file)}; expected a zip file with the function in index.js`);
+  throw new Error(expected);
 }
 
 /**
- * @returns undefined when it is help that is asked for.
- * @throws Error that names the option, what it held and what was expected.
+ * @returns undefined for `--help`.
+ * @throws Error that names the option, its actual value and what was expected.
  */
-function readSettings(args: string[]): Settings | undefined {
-  const { values } = parseArgs({
-    args,
+function readSettings(args: readonly string[]): Settings | undefined {
+  const { values } = parseOptions('npm run drain', {
+    args: [...args],
     options: {
       short: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -179,3 +170,5 @@ function milliseconds(seconds: string): number {
   }
   return ms;
 }
+
+if (import.meta.main) await runCommand('npm run drain', main);

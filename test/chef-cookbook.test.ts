@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { chef } from '../scripts/drain/consumers/chef.ts';
 
 const COOKBOOK = 'examples/chef/cookbooks/haproxy_ec2';
@@ -48,16 +48,13 @@ describe('the lock file', () => {
 
 describe('what the consumer needs', () => {
   test('is the acceptance of the licence, which no script of this project gives', async () => {
-    vi.stubEnv('CHEF_LICENSE', undefined);
-    await expect(chef.requirement()).rejects.toThrow(
+    await expect(chef.requirement({ PATH: process.env.PATH })).rejects.toThrow(
       /accepted its licence.*CHEF_LICENSE=accept-no-persist npm run drain -- --consumer chef$/,
     );
   });
 
   test('is Chef, with the command that installs it', async () => {
-    vi.stubEnv('CHEF_LICENSE', 'accept-no-persist');
-    vi.stubEnv('PATH', folder);
-    await expect(chef.requirement()).rejects.toThrow(
+    await expect(chef.requirement({ CHEF_LICENSE: 'accept-no-persist', PATH: folder })).rejects.toThrow(
       /^Chef is not installed: .*bundle install --gemfile examples\/chef\/Gemfile$/,
     );
   });

@@ -12,7 +12,7 @@ import { chef } from '../scripts/drain/consumers/chef.ts';
 import { freePort } from '../scripts/drain/fleet.ts';
 import { type Haproxy, startHaproxy } from '../scripts/drain/haproxy.ts';
 
-const missing: unknown = await chef.requirement().catch((error: unknown) => error);
+const missing: unknown = await chef.requirement(process.env).catch((error: unknown) => error);
 // Whoever has accepted Chef's licence in CI has installed Chef: the tests run, and fail without it.
 const skipped = missing instanceof Error && !(process.env.CI && process.env.CHEF_LICENSE);
 if (skipped) console.warn(`examples/chef is not tested with Chef. ${missing.message}`);
@@ -34,7 +34,7 @@ describe.skipIf(skipped)('Chef with the cookbook', { timeout: 120_000 }, () => {
     givenInstance('i-00000004', { state: 'stopped' });
     givenInstance('i-00000005', { state: 'pending' });
     givenInstance('i-00000006', { tags: { 'aws:autoscaling:groupName': 'another' } });
-    haproxy = await startHaproxy({ folder, port: await freePort(), careful: false }, [
+    haproxy = await startHaproxy({ folder, port: await freePort(), careful: false, environment: process.env }, [
       { instanceId: 'i-00000001', address: '127.0.0.1', port: 8080 },
     ]);
     Object.assign(environment, process.env, {
@@ -50,6 +50,7 @@ describe.skipIf(skipped)('Chef with the cookbook', { timeout: 120_000 }, () => {
       ec2Url: ec2.url,
       region: 'us-west-2',
       environment,
+      signal: new AbortController().signal,
       onProgress: () => {},
     });
   }, 120_000);

@@ -1,83 +1,70 @@
-import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { createServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test, vi } from 'vitest';
 import { runEvery } from '../scripts/drain/consumer.ts';
 import { startProcessGroup } from '../scripts/drain/process-group.ts';
 
-let folder: string;
-/** Two processes, one started by the other; the number of seconds makes them known. */
-let sleepers: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'drain-group-'));
-  sleepers = `9${Math.floor(Math.random() * 1e8)}`;
-});
-afterEach(() => rm(folder, { recursive: true, force: true }));
-
 describe('a command of a consumer', () => {
   const environment = { PATH: process.env.PATH ?? '' };
+  const { signal } = new AbortController();
+  const onLine = () => {};
 
-  test('hands over its lines, and says how it ended', async () => {
+  test('hands over its lines, and says how it ended after its last line', async () => {
     const lines: string[] = [];
-    const onLine = (line: string) => void lines.push(line);
-    const command = 'echo "$NAME"; echo failed >&2; exit 3';
+    const command = 'echo "$NAME"; echo failed >&2; seq 10000; exit 3';
     const group = await startProcessGroup('sh', ['-c', command], {
-      folder,
       environment: { ...environment, NAME: 'given' },
-      onLine,
+      onLine: (line) => void lines.push(line),
+      signal,
     });
     expect(await group.ended).toBe('exit code 3');
-    await vi.waitFor(() => expect(lines.toSorted()).toEqual(['failed', 'given']));
+    expect(lines).toHaveLength(10_002);
+    expect(lines).toEqual(expect.arrayContaining(['failed', 'given', '10000']));
     await group.stop();
   });
 
-  test('ends with all that it started when it is stopped', async () => {
-    const group = await startProcessGroup('sh', ['-c', `sleep ${sleepers} & sleep ${sleepers}`], {
-      folder,
-      environment,
-      onLine: () => {},
-    });
-    await vi.waitFor(async () => expect(await sleeping()).toBe(2), 10_000);
-    await group.stop();
-    await vi.waitFor(async () => expect(await sleeping()).toBe(0), 10_000);
-    expect(await readdir(folder)).toEqual([]);
+  test('ends with all that it started when it is stopped, with what ignores SIGTERM too', async () => {
+    await using child = await childOfACommand(signal);
+    await child.group.stop();
+    await child.ended;
   });
 
-  test('ends with the working folder when the proof is killed', async () => {
-    const proof = spawn(
-      process.execPath,
-      [
-        '--input-type=module',
-        '--eval',
-        `import { mkdir } from 'node:fs/promises';
-        import { makeWorkingFolder, startProcessGroup } from './scripts/drain/process-group.ts';
-        const { path } = makeWorkingFolder();
-        await mkdir(path + '/haproxy-1');
-        await startProcessGroup('sh', ['-c', 'sleep ${sleepers} & sleep ${sleepers}'],
-          { folder: path + '/haproxy-1', environment: process.env, onLine() {} });
-        console.log(path);
-        setInterval(() => {}, 1000);`,
-      ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
-    const [path] = await once(proof.stdout, 'data');
-    await vi.waitFor(async () => expect(await sleeping()).toBe(2), 10_000);
-    proof.kill('SIGKILL');
-    await vi.waitFor(async () => expect(await sleeping()).toBe(0), 10_000);
-    await vi.waitFor(() => expect(access(String(path).trim())).rejects.toThrow('ENOENT'), 10_000);
+  test('ends with all that it started when the proof is interrupted', async () => {
+    const end = new AbortController();
+    await using child = await childOfACommand(end.signal);
+    end.abort();
+    expect(await child.group.ended).toBe('SIGTERM');
+    await child.group.stop();
+    await child.ended;
+  });
+
+  test('does not start after the proof was interrupted', async () => {
+    const options = { environment, onLine, signal: AbortSignal.abort(new Error('interrupted')) };
+    await expect(startProcessGroup('sh', ['-c', 'exit'], options)).rejects.toThrow('interrupted');
   });
 
   test('that is not there is an error', async () => {
-    const options = { folder, environment, onLine: () => {} };
+    const options = { environment, onLine, signal };
     await expect(startProcessGroup('no-such-command', [], options)).rejects.toThrow('no-such-command');
   });
 
-  async function sleeping(): Promise<number> {
-    const { stdout } = await promisify(execFile)('ps', ['-e', '-o', 'stat=,args=']);
-    return stdout.split('\n').filter((line) => new RegExp(`^[^Z]\\S* +sleep ${sleepers}$`).test(line)).length;
+  /** Starts a command that starts a process that ignores SIGTERM. A connection shows that this process lives. */
+  async function childOfACommand(signal: AbortSignal) {
+    const server = createServer();
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as { port: number };
+    const connected = once(server, 'connection') as Promise<[Socket]>;
+    const child = `process.on('SIGTERM', () => {}); require('node:net').connect(${port}, '127.0.0.1')`;
+    const group = await startProcessGroup('sh', ['-c', '"$0" -e "$1" & wait', process.execPath, child], {
+      environment,
+      onLine,
+      signal,
+    });
+    const [socket] = await connected;
+    const ended = new Promise<void>((resolve) => socket.on('error', () => {}).once('close', () => resolve()));
+    socket.resume();
+    return { group, ended, [Symbol.asyncDispose]: async () => void server.close() };
   }
 });
 
@@ -86,18 +73,40 @@ describe('a run at every interval', () => {
     await expect(runEvery(10, () => Promise.reject(new Error('no permission')))).rejects.toThrow('no permission');
   });
 
-  test('goes on after one that failed, until it is stopped', async () => {
-    let runs = 0;
-    const consumer = await runEvery(5, async () => {
-      runs += 1;
-      if (runs === 2) throw new Error('out of order');
-    });
-    await vi.waitFor(() => expect(runs).toBeGreaterThan(3), 10_000);
+  test('goes on after one that failed', async () => {
+    const runs = vi.fn(async () => {});
+    runs.mockResolvedValueOnce().mockRejectedValueOnce(new Error('out of order'));
+    const consumer = await runEvery(5, runs);
+    await vi.waitFor(() => expect(runs.mock.calls.length).toBeGreaterThan(3), 10_000);
     await consumer.stop();
-    const { length } = consumer.failures;
-    expect({ length, failures: consumer.failures }).toEqual({ length: 1, failures: ['out of order'] });
-    const before = runs;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(runs).toBe(before);
+    expect(consumer.failures).toEqual(['out of order']);
+  });
+
+  test('is not repeated after it is stopped', async () => {
+    const runs = vi.fn(async () => {});
+    const consumer = await runEvery(5, runs);
+    await consumer.stop();
+    runs.mockClear();
+    const other = vi.fn(async () => {});
+    const later = await runEvery(5, other);
+    await vi.waitFor(() => expect(other.mock.calls.length).toBeGreaterThan(2), 10_000);
+    await later.stop();
+    expect(runs).not.toHaveBeenCalled();
+  });
+
+  test('is waited for when it is stopped', async () => {
+    const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const runs = vi.fn(async () => {});
+    runs.mockResolvedValueOnce().mockImplementationOnce(() => {
+      begun.resolve();
+      return end.promise;
+    });
+    const consumer = await runEvery(5, runs);
+    await begun.promise;
+    const stopped = consumer.stop();
+    const first = await Promise.race([stopped.then(() => 'stopped'), sleep(0, 'still running')]);
+    end.resolve();
+    await stopped;
+    expect(first).toBe('still running');
   });
 });

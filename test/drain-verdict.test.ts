@@ -1,24 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import type { Consumer } from '../scripts/drain/consumer.ts';
-import { figuresOf } from '../scripts/drain/figures.ts';
-import type { Result } from '../scripts/drain/load.ts';
+import { chef } from '../scripts/drain/consumers/chef.ts';
+import { own } from '../scripts/drain/consumers/own.ts';
+import { runtimeApi } from '../scripts/drain/consumers/runtime-api.ts';
+import { script } from '../scripts/drain/consumers/script.ts';
+import { evaluate } from '../scripts/drain/figures.ts';
 import { fullPlan, heartbeatArithmetic, shortPlan } from '../scripts/drain/plan.ts';
-import { noteWhatIsOut, type ScaleIn, type ScenarioName, type ScenarioOutcome } from '../scripts/drain/scenario.ts';
+import { noteWhatIsOut, type ScaleIn } from '../scripts/drain/scenario.ts';
 import { problemsOf } from '../scripts/drain/verdict.ts';
+import { answered, consumer, failed, given, ID, ON_TIME, OTHER } from './drain-outcomes.ts';
 
-const consumer: Consumer = {
-  name: 'slow',
-  intervalMs: 2000,
-  runMs: 700,
-  reloads: true,
-  requirement: async () => '1.0',
-  start: () => Promise.reject(new Error('is not started here')),
-};
 const plan = shortPlan(consumer);
 const terms = { plan, consumer };
-const ID = 'i-0a1b2c3d4e5f60700';
-const OTHER = 'i-0a1b2c3d4e5f60701';
-const ON_TIME: ScaleIn = { instanceId: ID, hookAt: 1000, taggedAt: 1010, outAt: 2000, killedAt: 5000 };
 
 describe('the verdict on a run', () => {
   test('finds nothing wrong when the function loses none and the others do', () => {
@@ -38,7 +30,7 @@ describe('the verdict on a run', () => {
   });
 
   test('says that the machine was too busy, where something else is wrong and requests were sent late', () => {
-    const late = { at: 5000, lateMs: 1234, ms: 1500, server: OTHER };
+    const late = answered({ lateMs: 1234 });
     expect(problemsOf(terms, [given('function', { results: [late], lost: 1 })])).toEqual([
       expect.stringContaining('1 of 13 requests lost'),
       'with the function: this machine was too busy: requests were sent up to 1.2 s late',
@@ -124,6 +116,48 @@ describe('the verdict on a run', () => {
   });
 });
 
+describe('a loss-free run with slow answers', () => {
+  // Half of the 22 requests: p99 is the latency of these.
+  const taking = (ms: number, name: 'nothing' | 'careful' | 'function' = 'function') =>
+    given(name, {
+      results: Array.from({ length: 11 }, () => answered({ ms })),
+      lost: name === 'function' ? 0 : 1,
+    });
+
+  test('is a problem when p99 is more than twice that of the best comparison', () => {
+    const comparisons = [taking(500, 'nothing'), taking(410, 'careful')];
+    expect(problemsOf(terms, [...comparisons, taking(820)])).toEqual([]);
+    expect(problemsOf(terms, [...comparisons, taking(1620)])).toEqual([
+      'with the function: answers were slow: p99 is 1,620 ms, expected at most 820 ms, ' +
+        'twice the p99 of the scenario "careful HAProxy" (410 ms)',
+    ]);
+  });
+
+  test('is a problem without a comparison when p99 is more than twice the longest answer of a server', () => {
+    expect(problemsOf(terms, [taking(800)])).toEqual([]);
+    expect(problemsOf(terms, [taking(801)])).toEqual([
+      'with the function: answers were slow: p99 is 801 ms, expected at most 800 ms, ' +
+        'twice the longest answer of a server (400 ms)',
+    ]);
+  });
+
+  test('is held against the longest answer of a server where a comparison has only quick answers', () => {
+    expect(problemsOf(terms, [taking(30, 'nothing'), taking(800)])).toEqual([]);
+  });
+
+  test('is only a problem of the scenario with the function', () => {
+    expect(problemsOf(terms, [taking(5000, 'nothing'), taking(5000, 'careful'), taking(300)])).toEqual([]);
+  });
+
+  test('is explained by a machine that was too busy', () => {
+    const results = Array.from({ length: 11 }, () => answered({ ms: 2000, lateMs: 1800 }));
+    expect(problemsOf(terms, [given('function', { results })])).toEqual([
+      expect.stringContaining('answers were slow'),
+      'with the function: this machine was too busy: requests were sent up to 1.8 s late',
+    ]);
+  });
+});
+
 describe('the heartbeat timeout', () => {
   test('is the sum of what has to fit into it', () => {
     expect(heartbeatArithmetic(consumer)).toEqual({
@@ -145,26 +179,36 @@ describe('the heartbeat timeout', () => {
     expect(returnAt).toBeGreaterThan(Math.max(...scaleInsAt) + heartbeatMs);
     expect(loadMs).toBeGreaterThan(returnAt + 29_000);
   });
+
+  test.for([fullPlan, shortPlan])('of $name leaves the builder of the comparisons as much time', (planOf) => {
+    const { returnAt, loadMs } = planOf({ ...consumer, intervalMs: 1, runMs: 1 });
+    expect(loadMs).toBeGreaterThan(returnAt + own.intervalMs + own.runMs);
+  });
 });
 
-test.for([1500, 3000, 7000])(
-  'scale-ins find a consumer with an interval of %i ms at six points spread over it',
-  (intervalMs) => {
-    const times = new Set(fullPlan({ ...consumer, intervalMs }).scaleInsAt);
-    const points = [...times].map((time) => (time % intervalMs) / intervalMs).toSorted((a, b) => a - b);
-    const gaps = points.map((point, n) => (points[n + 1] ?? 1 + (points[0] ?? 0)) - point);
-    expect(gaps).toHaveLength(6);
-    expect(Math.min(...gaps)).toBeGreaterThan(0.05);
-    expect(Math.max(...gaps)).toBeLessThan(0.35);
-  },
-);
+// Each of them: the consumer that the plan is made for, and the builder of the comparisons under the same plan.
+test.for([
+  [own.name, own, own.intervalMs],
+  [script.name, script, script.intervalMs],
+  [runtimeApi.name, runtimeApi, runtimeApi.intervalMs],
+  [chef.name, chef, chef.intervalMs],
+  [`${own.name}, under the plan for ${runtimeApi.name},`, runtimeApi, own.intervalMs],
+  [`${own.name}, under the plan for ${chef.name},`, chef, own.intervalMs],
+] as const)('scale-ins find the consumer %s at six points spread over its interval', ([, planned, intervalMs]) => {
+  const times = new Set(fullPlan(planned).scaleInsAt);
+  const points = [...times].map((time) => (time % intervalMs) / intervalMs).toSorted((a, b) => a - b);
+  const gaps = points.map((point, n) => (points[n + 1] ?? 1 + (points[0] ?? 0)) - point);
+  expect(gaps).toHaveLength(6);
+  expect(Math.min(...gaps)).toBeGreaterThan(0.05);
+  expect(Math.max(...gaps)).toBeLessThan(0.35);
+});
 
 describe('the figures of a scenario', () => {
   test('hold the latencies at the nearest rank', () => {
     const results = Array.from({ length: 189 }, (_, n) => ({ at: n, lateMs: 0, ms: n + 1, server: OTHER }));
     // With the eleven of 200 ms that are given to every scenario.
-    expect(figuresOf(given('function', { results }))).toMatchObject({ sent: 200, p50Ms: 100, p99Ms: 200 });
-    expect(figuresOf(given('function', { results: [...results, ...results] }))).toMatchObject({
+    expect(given('function', { results }).figures).toMatchObject({ sent: 200, p50Ms: 100, p99Ms: 200 });
+    expect(given('function', { results: [...results, ...results] }).figures).toMatchObject({
       p50Ms: 98,
       p99Ms: 200,
     });
@@ -172,7 +216,7 @@ describe('the figures of a scenario', () => {
 
   test('count every loss, by its cause', () => {
     const results = [failed({ cause: '502' }), failed({ cause: '502' }), failed({ cause: 'reset' })];
-    expect(figuresOf(given('nothing', { results }))).toMatchObject({
+    expect(given('nothing', { results }).figures).toMatchObject({
       sent: 14,
       answered: 11,
       lost: 3,
@@ -182,8 +226,8 @@ describe('the figures of a scenario', () => {
 
   test('count an answer of the returned instance only after its return', () => {
     const before = [100, 7999, 8000].map((at) => ({ at, lateMs: 0, ms: 1, server: ID }));
-    expect(figuresOf(given('nothing', { results: before, servesAgain: false })).answeredAfterReturn).toBe(0);
-    expect(figuresOf(given('nothing', { results: before })).answeredAfterReturn).toBe(1);
+    expect(given('nothing', { results: before, servesAgain: false }).figures.answeredAfterReturn).toBe(0);
+    expect(given('nothing', { results: before }).figures.answeredAfterReturn).toBe(1);
   });
 
   test('hold median and longest of the times from the hook to the tag, and from the tag until out of HAProxy', () => {
@@ -199,7 +243,7 @@ describe('the figures of a scenario', () => {
       taggedAt: 500 + tag,
       outAt: 500 + tag + out,
     }));
-    expect(figuresOf({ ...outcome, scaleIns })).toMatchObject({
+    expect(evaluate({ ...outcome, scaleIns }).figures).toMatchObject({
       hookToTagMs: { median: 20, longest: 30 },
       tagToOutMs: { median: 2000, longest: 3000 },
     });
@@ -233,33 +277,3 @@ describe('an instance is out of HAProxy', () => {
     expect(scaleIn.outAt).toBe(3);
   });
 });
-
-interface Given {
-  readonly lost?: number;
-  readonly results?: readonly Result[];
-  readonly tagLeft?: boolean;
-  readonly servesAgain?: boolean;
-  readonly scaleIn?: ScaleIn;
-  readonly functionErrors?: readonly string[];
-  readonly consumerFailures?: readonly string[];
-}
-
-function given(name: ScenarioName, options: Given = {}): ScenarioOutcome {
-  const { lost = 0, results = [], tagLeft = false, servesAgain = true, scaleIn = ON_TIME } = options;
-  const answered = Array.from({ length: 10 }, (_, n) => ({ at: n * 1000, lateMs: 0, ms: 200, server: OTHER }));
-  const afterReturn = { at: 9000, lateMs: 0, ms: 200, server: servesAgain ? ID : OTHER };
-  const losses = Array.from({ length: lost }, () => failed({ cause: '502' }));
-  return {
-    name,
-    instanceIds: [ID],
-    results: [...answered, afterReturn, ...losses, ...results],
-    scaleIns: [scaleIn],
-    returned: { instanceId: ID, at: 8000, tagLeft },
-    functionErrors: options.functionErrors ?? [],
-    consumerFailures: options.consumerFailures ?? [],
-  };
-}
-
-function failed(how: Pick<Result, 'cause' | 'detail'>): Result {
-  return { at: 5000, lateMs: 0, ms: 1, ...how };
-}

@@ -1,127 +1,19 @@
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
-import { promisify } from 'node:util';
 import { zipSync } from 'fflate';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { Report } from '../scripts/drain/figures.ts';
-import { haproxyVersion } from '../scripts/drain/haproxy.ts';
-
-const { version, missing } = await haproxyVersion().then(
-  (version) => ({ version, missing: undefined }),
-  (error: Error) => ({ version: undefined, missing: error.message }),
-);
-// In CI it has to be there: the tests run, and fail without it.
-const skipped = missing !== undefined && !process.env.CI;
-if (skipped) console.warn(`the proof is not run: ${missing}`);
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { shortPlan } from '../scripts/drain/plan.ts';
+import { report } from '../scripts/drain/report.ts';
+import { main } from '../scripts/drain.ts';
+import { consumer, given, ID } from './drain-outcomes.ts';
+import { fakeTerminal } from './terminal.ts';
 
 let folder: string;
-beforeAll(async () => {
+beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'drain-test-'));
 });
-afterAll(() => rm(folder, { recursive: true }));
-
-describe.skipIf(skipped)('npm run drain', { timeout: 120_000 }, () => {
-  test('no request is lost with the function, and some are without it', async () => {
-    const chart = join(folder, 'drain.svg');
-    const { code, stdout, stderr } = await drain('--short', '--json', '--chart', chart);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.not.stringContaining('not proved') });
-    const { scenarios, ...about } = JSON.parse(stdout) as Report;
-    expect(about).toEqual({ consumer: 'own', consumerVersion: 'part of the proof', haproxy: version, haproxies: 1 });
-    expect(scenarios.map(({ name }) => name)).toEqual(['nothing', 'careful', 'function']);
-    expect(scenarios.map(({ lost }) => lost > 0)).toEqual([true, true, false]);
-    const [nothing, careful, withFunction] = scenarios;
-    expect(careful?.lost).toBeLessThan((nothing?.lost ?? 0) / 2);
-    expect([withFunction?.hookToTagMs?.longest, withFunction?.tagToOutMs?.longest]).toEqual([
-      expect.any(Number),
-      expect.any(Number),
-    ]);
-    for (const { sent, answered, lost, lostByCause, scaleIns, answeredAfterReturn } of scenarios) {
-      expect({ sent, scaleIns }).toEqual({ sent: scenarios[0]?.sent, scaleIns: 3 });
-      expect(answered + lost).toBe(sent);
-      expect(Object.values(lostByCause).reduce((sum, count) => sum + count)).toBe(lost);
-      expect(answeredAfterReturn).toBeGreaterThan(0);
-    }
-    const svg = await readFile(chart, 'utf8');
-    for (const { lost, sent } of scenarios) {
-      expect(svg).toContain(`${lost.toLocaleString('en')} of ${sent.toLocaleString('en')} requests lost`);
-    }
-    expect(svg).toContain('first tagged, then taken out of HAProxy, and only then killed');
-    // Viewers that know no style sheets show the attributes.
-    expect(svg).not.toContain('var(');
-    const shapes = svg.match(/<(?:rect|circle|path|text)[^>]*class=[^>]*>/g) ?? [];
-    expect(shapes.filter((shape) => !/ fill="(#[0-9a-f]{6}|none)"/.test(shape))).toEqual([]);
-  });
-
-  test('two HAProxies share the load, and none of it is lost', async () => {
-    const options = ['--haproxies', '2', '--scenario', 'function'];
-    const { code, stdout, stderr } = await drain('--short', '--json', ...options);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining(', 2 of them') });
-    expect(JSON.parse(stdout)).toMatchObject({ haproxies: 2, scenarios: [{ name: 'function', lost: 0 }] });
-  });
-
-  test('a waiting time shorter than the consumer needs loses requests, and the broken rule is named', async () => {
-    const { code, stderr } = await drain('--short', '--scenario', 'function', '--heartbeat', '0.7');
-    expect(stderr).toContain("heartbeat timeout too short for the consumer's interval and run");
-    expect(stderr).toMatch(/[1-9]\d* of \d+ requests lost/);
-    expect(code).toBe(1);
-  });
-
-  test.concurrent('a function that sets no tag fails the run', async () => {
-    const { code, stderr } = await drainWithFunction('async () => {}', '--heartbeat', '0.5');
-    expect(stderr).toContain('the function set no tag on i-');
-    expect(code).toBe(1);
-  });
-
-  test.concurrent('a function that fails is named', async () => {
-    const { code, stderr } = await drainWithFunction(
-      "async () => { throw new Error('out of order') }",
-      '--heartbeat',
-      '0.5',
-    );
-    expect(stderr).toContain('the function failed: Error: out of order');
-    expect(code).toBe(1);
-  });
-
-  test.concurrent('a function that is too late is distinguished from a consumer that is', async () => {
-    const late = `async ({ Records: [{ Sns }] }) => {
-      await new Promise((resolve) => setTimeout(resolve, 1000));
-      const tag = 'ResourceId.1=' + JSON.parse(Sns.Message).EC2InstanceId + '&Tag.1.Key=remove_from_lb&Tag.1.Value=yes';
-      await fetch(process.env.AWS_ENDPOINT_URL, { method: 'POST', body: 'Action=CreateTags&' + tag });
-    }`;
-    const { code, stderr } = await drainWithFunction(late, '--heartbeat', '0.5');
-    expect(stderr).toContain('heartbeat timeout too short for the delivery of the message and its retries');
-    expect(code).toBe(1);
-  });
-
-  test.for([
-    ['Ctrl-C while the function is bundled', 'heartbeat timeout', 'group', 'SIGINT', 130],
-    ['Ctrl-C while everything starts', 'without anything', 'group', 'SIGINT', 130],
-    ['Ctrl-C under load', 'killed', 'group', 'SIGINT', 130],
-    ['a signal to the script alone', 'killed', 'alone', 'SIGTERM', 143],
-    ['the script being killed', 'killed', 'alone', 'SIGKILL', null],
-  ] as const)('%s leaves nothing behind', async ([, moment, to, signal, code]) => {
-    const temporary = await mkdtemp(join(folder, 'tmp-'));
-    const script = start(['--short'], { ...process.env, TMPDIR: temporary });
-    const { pid = 0 } = script;
-    await output(script, moment);
-    expect(await processes(pid, temporary)).not.toEqual([]);
-    const exited = once(script, 'exit');
-    process.kill(to === 'group' ? -pid : pid, signal);
-    expect((await exited)[0]).toBe(code);
-    await vi.waitFor(async () => expect(await processes(pid, temporary)).toEqual([]), 20_000);
-    await vi.waitFor(async () => expect(await readdir(temporary)).toEqual([]), 20_000);
-  });
-});
-
-test('without HAProxy it says how to get it', async () => {
-  const { code, stderr } = await ended(start([], { ...process.env, PATH: folder }));
-  expect(stderr).toContain('haproxy cannot be run; install it (Debian, Ubuntu: apt-get install haproxy');
-  expect(code).toBe(1);
-});
+afterEach(() => rm(folder, { recursive: true }));
 
 test.for([
   ['--heartbeat long', '--heartbeat is "long"; expected seconds, more than 0 and at most 60'],
@@ -131,67 +23,173 @@ test.for([
   ['--haproxies 0', '--haproxies is "0"; expected a number from 1 to 4'],
   ['--haproxies 1.5', '--haproxies is "1.5"; expected a number from 1 to 4'],
   ['--zip README.md', '--zip is "README.md"; expected a zip file with the function in index.js'],
-  ['--zip missing.zip', "'missing.zip'"],
+  ['--zip missing.zip', '--zip is "missing.zip"; expected a zip file with the function in index.js (ENOENT)'],
   ['--quick', "Unknown option '--quick'"],
 ] as const)('%s is refused', async ([options, reason]) => {
-  const { code, stdout, stderr } = await drain(...options.split(' '));
-  expect(stderr).toContain(reason);
-  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  const { terminal, printed } = fakeTerminal();
+  await expect(main(options.split(' '), {}, terminal)).rejects.toThrow(reason);
+  expect(printed).toEqual({ out: '', err: '' });
 });
 
 test('--help names every option', async () => {
-  const { code, stdout } = await drain('--help');
-  expect(code).toBe(0);
-  for (const option of ['consumer', 'haproxies', 'short', 'scenario', 'heartbeat', 'zip', 'chart', 'json']) {
-    expect(stdout).toContain(`--${option} `);
+  const { terminal, printed } = fakeTerminal();
+  expect(await main(['--help'], {}, terminal)).toBe(0);
+  for (const option of ['consumer', 'haproxies', 'short', 'scenario', 'heartbeat', 'zip', 'chart', 'json', 'help']) {
+    expect(printed.out).toContain(`--${option} `);
   }
 });
 
-/** In a process group of its own, as a shell starts it. */
-function start(args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
-  return spawn(process.execPath, ['scripts/drain.ts', ...args], {
-    env,
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-}
-
-async function ended(script: ReturnType<typeof start>) {
-  const [[code], stdout, stderr] = await Promise.all([once(script, 'exit'), text(script.stdout), text(script.stderr)]);
-  return { code, stdout, stderr };
-}
-
-function drain(...args: string[]) {
-  return ended(
-    start(args.includes('--chart') ? args : [...args, '--chart', join(folder, `${crypto.randomUUID()}.svg`)]),
+test('without HAProxy it says how to get it', async () => {
+  const { terminal } = fakeTerminal();
+  await expect(main([], { PATH: folder }, terminal)).rejects.toThrow(
+    'haproxy cannot be run; install it (Debian, Ubuntu: apt-get install haproxy',
   );
-}
+});
 
-async function drainWithFunction(handler: string, ...args: string[]) {
-  const zip = join(folder, `${crypto.randomUUID()}.zip`);
-  await writeFile(zip, zipSync({ 'index.js': new TextEncoder().encode(`exports.handler = ${handler};`) }));
-  return drain('--short', '--scenario', 'function', '--zip', zip, ...args);
-}
-
-/** Waits until the script has printed this. */
-async function output(script: ReturnType<typeof start>, words: string): Promise<void> {
-  script.stderr.resume();
-  await new Promise<void>((resolve, reject) => {
-    let printed = '';
-    script.stdout.on('data', (chunk) => {
-      printed += chunk;
-      if (printed.includes(words)) resolve();
-    });
-    script.once('exit', () => reject(new Error(`the script ended, having printed ${printed}`)));
+describe('before anything starts', () => {
+  beforeEach(async () => {
+    await givenProgram('haproxy', 'HAProxy version 9.9');
+    await givenProgram('aws', 'aws-cli/2.9.19 Python/3.11.2');
+    await givenProgram('socat', 'socat version 1.7');
+    await writeFile(join(folder, 'function.zip'), zipSync({ 'index.js': new Uint8Array() }));
   });
-}
 
-/** The processes of this group, and those that name this folder; a process that only waits to be reaped is none. */
-async function processes(group: number, temporary: string): Promise<string[]> {
-  const { stdout } = await promisify(execFile)('ps', ['-e', '-o', 'pgid=,stat=,args=']);
-  return stdout
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line.startsWith(`${group} `) || line.includes(temporary))
-    .filter((line) => !/^\d+ +Z/.test(line));
-}
+  test('it says who reads the tag, and which builder the comparisons have', async () => {
+    expect(await firstLines('--consumer', 'runtime-api', '--haproxies', '2')).toEqual([
+      'HAProxy 9.9, 2 of them; consumer: runtime-api, AWS CLI 2.9.19, socat 1.7',
+      'without anything, careful HAProxy: consumer is own, which drops dead servers from haproxy.cfg every 1.5 s',
+      expect.stringMatching(/^in each scenario 400 requests a second for 73.8 s, 10 of 12 servers leave/),
+      expect.stringMatching(/^heartbeat timeout 8.9 s; it has to be at least .* = 8.90 s$/),
+    ]);
+  });
+
+  test('it names no consumer that does not run, and asks for none', async () => {
+    expect(await firstLines('--consumer', 'chef', '--scenario', 'careful')).toEqual([
+      'HAProxy 9.9; consumer: own, part of the proof',
+      expect.stringMatching(/^in each scenario/),
+    ]);
+  });
+
+  test('it asks for what the consumer needs', async () => {
+    const { terminal } = fakeTerminal();
+    await expect(main(options(['--consumer', 'chef']), { PATH: folder }, terminal)).rejects.toThrow(
+      'Chef runs only once you have accepted its licence',
+    );
+  });
+
+  test('a TMPDIR that is not there is named', async () => {
+    vi.stubEnv('TMPDIR', join(folder, 'missing'));
+    const { terminal } = fakeTerminal();
+    await expect(main(options([]), { PATH: folder }, terminal)).rejects.toThrow(
+      `TMPDIR is "${folder}/missing"; expected a folder that can be written to (ENOENT)`,
+    );
+  });
+
+  async function givenProgram(name: string, version: string): Promise<void> {
+    await writeFile(join(folder, name), `#!/bin/sh\necho '${version}'\n`);
+    await chmod(join(folder, name), 0o755);
+  }
+
+  function options(others: readonly string[]): string[] {
+    return [...others, '--zip', join(folder, 'function.zip')];
+  }
+
+  /** The lines before the first scenario. The run ends there. */
+  async function firstLines(...args: string[]): Promise<string[]> {
+    const end = new AbortController();
+    const { terminal, printed } = fakeTerminal(end.signal);
+    const out = (line: string) => {
+      if (line.startsWith('\n')) end.abort(new Error('the first scenario begins'));
+      terminal.out(line);
+    };
+    const running = main(options(args), { PATH: folder }, { ...terminal, out });
+    await expect(running).rejects.toThrow('the first scenario begins');
+    return printed.out.trim().split('\n');
+  }
+});
+
+describe('the report', () => {
+  const plan = shortPlan(consumer);
+  const about = { consumer: 'slow', consumerVersion: '1.0', haproxy: '9.9', haproxies: 1 };
+  const run = { plan, consumer, about };
+  const PROVED = [given('nothing', { lost: 3 }), given('careful', { lost: 1 }), given('function')];
+  const LUCKY = [given('function', { scaleIn: { instanceId: ID, hookAt: 0, taggedAt: 1, outAt: 2, killedAt: 3 } })];
+
+  test('of a proof has a table, a chart that says so, and the exit code 0', async () => {
+    const { code, out, err, svg } = await reported(PROVED);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toMatch(/^lost +3 +1 +0$/m);
+    expect(out).toMatch(/^consumer +slow +slow +slow$/m);
+    expect(out).toContain(`chart: ${join(folder, 'drain.svg')}`);
+    expect(texts(svg, 'lost')).toEqual(['3 of 14 requests lost', '1 of 12 requests lost']);
+    expect(texts(svg, 'kept')).toEqual(['0 of 11 requests lost']);
+    expect(svg).toContain('With the function no request is lost');
+    expect(svg).not.toContain('not proved');
+  });
+
+  test('of a run that is not proved has the reason, in the chart as well, and the exit code 1', async () => {
+    const { code, err, svg } = await reported(LUCKY);
+    expect(code).toBe(1);
+    expect(err).toMatch(/^not proved: with the function: no request lost, but by luck: .*$/m);
+    expect(texts(svg, 'lost')).toEqual([
+      'not proved: with the function: no request lost, but by luck: heartbeat timeout too short for the last …',
+    ]);
+    expect(texts(svg, 'kept')).toEqual([]);
+    expect(svg).toContain('0 of 11 requests lost');
+    expect(svg).not.toContain('no request is lost');
+    expect(svg).toContain('<title>not proved: with the function: no request lost, but by luck');
+  });
+
+  test('of a comparison that loses nothing shows no success either', async () => {
+    const { svg } = await reported([given('nothing'), given('function')]);
+    expect(texts(svg, 'kept')).toEqual([]);
+    expect(texts(svg, 'lost')).toEqual([expect.stringMatching(/^not proved: without anything: no request lost/)]);
+  });
+
+  test('of a failure with markup in its text is still a chart', async () => {
+    const { svg } = await reported([given('function', { functionErrors: ['<b> & "c"'] })]);
+    expect(texts(svg, 'lost')).toEqual(['not proved: with the function: the function failed: &#60;b&#62; &#38; "c"']);
+  });
+
+  test('has only JSON on standard output with --json', async () => {
+    const { out, err } = await reported(PROVED, { json: true });
+    const { scenarios, ...others } = JSON.parse(out);
+    expect(others).toEqual(about);
+    expect(scenarios).toEqual(PROVED.map(({ figures }) => figures));
+    expect(err).toContain('requests sent');
+  });
+
+  test('prints table, JSON and verdict when the chart cannot be written, and then fails', async () => {
+    await writeFile(join(folder, 'file'), '');
+    const chart = join(folder, 'file', 'drain.svg');
+    const { terminal, printed } = fakeTerminal();
+    await expect(report(run, LUCKY, { json: true, chart }, terminal)).rejects.toThrow(
+      /^the chart cannot be written to ".*\/file\/drain.svg" \(E.*\); --chart FILE puts it into another file$/,
+    );
+    expect(printed.err).toContain('requests sent');
+    expect(printed.err).toContain('not proved: ');
+    expect(JSON.parse(printed.out)).toMatchObject({ scenarios: [{ lost: 0 }] });
+  });
+
+  test('draws a chart for viewers without style sheets, which show the attributes', async () => {
+    const { svg } = await reported(PROVED);
+    expect(svg).not.toContain('var(');
+    const shapes = svg.match(/<(?:rect|circle|path|text)[^>]*class=[^>]*>/g) ?? [];
+    expect(shapes.length).toBeGreaterThan(20);
+    expect(shapes.filter((shape) => !/ fill="(#[0-9a-f]{6}|none)"/.test(shape))).toEqual([]);
+  });
+
+  async function reported(outcomes: typeof PROVED, { json = false } = {}) {
+    const chart = join(folder, 'drain.svg');
+    const { terminal, printed } = fakeTerminal();
+    const code = await report(run, outcomes, { json, chart }, terminal);
+    return { code, ...printed, svg: await readFile(chart, 'utf8') };
+  }
+
+  /** The texts of the chart in this colour. */
+  function texts(svg: string, colour: string): string[] {
+    return [...svg.matchAll(new RegExp(`<text [^>]*class="fill-${colour}"[^>]*>([^<]*)<`, 'g'))].map(
+      ([, text = '']) => text,
+    );
+  }
+});

@@ -1,4 +1,4 @@
-import { figuresOf } from './figures.ts';
+import type { Evaluated } from './figures.ts';
 import type { Plan } from './plan.ts';
 import { SCENARIOS, type ScaleIn, type ScenarioOutcome } from './scenario.ts';
 
@@ -41,20 +41,22 @@ const DARK = Object.entries(COLOURS)
   .join('\n  ');
 
 /**
- * Draws the scenarios below each other as one SVG: a row for each server, filled while it answers, with the moments of
- * its end marked, and the lost requests beneath. It is light, and dark where the viewer asks for that.
+ * Draws the scenarios below each other as one SVG. Each server has a row, filled while the server answers, with the
+ * moments of its end marked. The lost requests stand below. The SVG is light, and dark if the viewer asks for that.
+ * @param problems why the run proves nothing; empty for a proof.
  */
-export function chartOf(plan: Plan, outcomes: readonly ScenarioOutcome[]): string {
+export function chartOf(plan: Plan, outcomes: readonly Evaluated[], problems: readonly string[]): string {
   const seconds = plan.loadMs / 1000;
   const x = (ms: number) => round(LEFT + (ms / plan.loadMs) * (WIDTH - LEFT - RIGHT));
   const tallest = Math.max(1, ...outcomes.flatMap((outcome) => lostBins(outcome).map(({ rate }) => rate)));
   const panelHeight = TITLE + plan.servers * ROW + GAP + LOST + PANEL_END;
   const bottom = HEADER + outcomes.length * panelHeight;
-  const caption = captionFor(outcomes);
+  const caption = captionFor(outcomes, problems);
   const height = bottom + AXIS + (caption ? CAPTION : 0);
-  const summary = outcomes.map((outcome) => `${SCENARIOS[outcome.name]}: ${verdictOf(outcome).text}`).join('; ');
+  const counts = outcomes.map((outcome) => `${SCENARIOS[outcome.name]}: ${verdictOf(outcome, problems).text}`);
+  const summary = [...problems.slice(0, 1).map((problem) => `not proved: ${problem}`), ...counts].join('; ');
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" font-family="system-ui, -apple-system, 'Segoe UI', sans-serif" font-size="11">
-<title>${summary}</title>
+<title>${escaped(summary)}</title>
 <style>
 @media (prefers-color-scheme: dark) {
   ${DARK}
@@ -62,9 +64,9 @@ export function chartOf(plan: Plan, outcomes: readonly ScenarioOutcome[]): strin
 </style>
 <rect width="${WIDTH}" height="${height}" rx="8" ${paint('ground')}/>
 ${header(plan)}
-${outcomes.map((outcome, n) => `<g transform="translate(0,${HEADER + n * panelHeight})">\n${panel(plan, outcome, { x, tallest })}\n</g>`).join('\n')}
+${outcomes.map((outcome, n) => `<g transform="translate(0,${HEADER + n * panelHeight})">\n${panel(plan, outcome, { x, tallest, verdict: verdictOf(outcome, problems) })}\n</g>`).join('\n')}
 ${axis(seconds, x, bottom)}
-${caption ? `${text(LEFT, bottom + AXIS + 6, caption, { size: 13, colour: 'ink' })}\n` : ''}</svg>
+${caption ? `${text(LEFT, bottom + AXIS + 6, caption.text, { size: 13, ...caption })}\n` : ''}</svg>
 `;
 }
 
@@ -91,12 +93,16 @@ const SYMBOLS = {
   return: (x: number, y: number) => path(x, y, 'M0,-6.2L5.4,3.1L-5.4,3.1Z', paint('ink', 'ground')),
 };
 
-function panel(plan: Plan, outcome: ScenarioOutcome, scale: { x: (ms: number) => number; tallest: number }): string {
-  const { x, tallest } = scale;
+interface PanelOptions {
+  readonly x: (ms: number) => number;
+  readonly tallest: number;
+  readonly verdict: Verdict;
+}
+
+function panel(plan: Plan, outcome: Evaluated, { x, tallest, verdict }: PanelOptions): string {
   const { instanceIds, scaleIns, returned } = outcome;
   const rowOf = (instanceId: string) => TITLE + (instanceIds.indexOf(instanceId) + 0.5) * ROW;
   const floor = TITLE + plan.servers * ROW + GAP + LOST;
-  const verdict = verdictOf(outcome);
   const stretches = instanceIds.map((instanceId) => stretchesOf(outcome, instanceId));
   const busiest = Math.max(1, ...stretches.flat().map(({ rate }) => rate));
   const served = stretches.flatMap((ofServer, row) =>
@@ -134,17 +140,37 @@ function momentsOf({ hookAt, taggedAt, outAt, killedAt }: ScaleIn, x: (ms: numbe
   return wait + at(hookAt, 'hook') + at(taggedAt, 'tag') + at(outAt, 'out') + at(killedAt, 'kill');
 }
 
-function verdictOf(outcome: ScenarioOutcome): { text: string; colour: Colour } {
-  const { lost, sent } = figuresOf(outcome);
-  const text = `${lost.toLocaleString('en')} of ${sent.toLocaleString('en')} requests lost`;
-  return { text, colour: lost > 0 ? 'lost' : 'kept' };
+interface Verdict {
+  readonly text: string;
+  readonly colour: Colour;
+  readonly weight?: number;
 }
 
-function captionFor(outcomes: readonly ScenarioOutcome[]): string | undefined {
-  const proved = outcomes.some((outcome) => outcome.name === 'function' && figuresOf(outcome).lost === 0);
-  return proved
-    ? 'With the function no request is lost: a server is first tagged, then taken out of HAProxy, and only then killed.'
-    : undefined;
+function verdictOf({ figures: { lost, sent } }: Evaluated, problems: readonly string[]): Verdict {
+  const text = `${lost.toLocaleString('en')} of ${sent.toLocaleString('en')} requests lost`;
+  if (lost > 0) return { text, colour: 'lost' };
+  return { text, colour: problems.length > 0 ? 'muted' : 'kept' };
+}
+
+function captionFor(outcomes: readonly Evaluated[], [problem]: readonly string[]): Verdict | undefined {
+  if (problem !== undefined) return { text: shortened(`not proved: ${problem}`), colour: 'lost', weight: 600 };
+  if (outcomes.every(({ name }) => name !== 'function')) return undefined;
+  return {
+    text: 'With the function no request is lost: a server is first tagged, then taken out of HAProxy, and only then killed.',
+    colour: 'ink',
+  };
+}
+
+// Characters that fit into a line of the caption.
+const MOST_CHARACTERS = 108;
+
+function shortened(text: string): string {
+  if (text.length <= MOST_CHARACTERS) return text;
+  return `${text.slice(0, text.lastIndexOf(' ', MOST_CHARACTERS - 2))} …`;
+}
+
+function escaped(text: string): string {
+  return text.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 const TICKS_S = [1, 2, 5, 10, 20, 50];
@@ -219,7 +245,7 @@ function text(x: number, y: number, content: string, options: TextOptions = {}):
   const given = Object.entries(attributes).flatMap(([name, value]) =>
     value === undefined ? [] : `${name}="${value}"`,
   );
-  return `<text x="${round(x)}" y="${round(y)}" ${given.join(' ')} ${paint(colour)}>${content}</text>`;
+  return `<text x="${round(x)}" y="${round(y)}" ${given.join(' ')} ${paint(colour)}>${escaped(content)}</text>`;
 }
 
 function line(from: number, to: number, y: number, colour: Colour, dashes?: string): string {

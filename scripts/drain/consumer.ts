@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What reads the removal tag and takes tagged instances out of HAProxy. */
+/** A program that reads the removal tag and takes tagged instances out of HAProxy. */
 export interface Consumer {
   /** As `--consumer` names it. */
   readonly name: string;
@@ -11,15 +11,15 @@ export interface Consumer {
   /** Whether it reloads HAProxy: a reload leaves an old worker, which serves connections that clients keep alive. */
   readonly reloads: boolean;
   /**
-   * Looks for what the consumer needs beside HAProxy.
-   * @returns its version, such as "Chef Infra Client 18.11.11".
-   * @throws Error of one sentence that says what is missing, with the command that installs it.
+   * Looks for the programs that the consumer needs beside HAProxy.
+   * @returns the version of the consumer, such as "Chef Infra Client 18.11.11".
+   * @throws Error with one sentence that says what is missing and how to install it.
    */
-  requirement(): Promise<string>;
+  requirement(environment: NodeJS.ProcessEnv): Promise<string>;
   /**
-   * Starts it beside one HAProxy. With several HAProxies each gets a consumer, started at a phase of its own.
-   * @returns once it has asked EC2 for the first time and changed what it had to change.
-   * @throws Error when that first run fails.
+   * Starts the consumer of one HAProxy. With several HAProxies each gets a consumer, started at a phase of its own.
+   * @returns once the consumer has asked EC2 for the first time and changed what it had to change.
+   * @throws Error when this first run fails.
    */
   start(surroundings: Surroundings): Promise<RunningConsumer>;
 }
@@ -62,6 +62,8 @@ export interface Surroundings {
    * variables that the AWS CLI and the SDKs read.
    */
   readonly environment: Readonly<Record<string, string>>;
+  /** Aborted when the proof has to end early. */
+  readonly signal: AbortSignal;
   readonly onProgress: (line: string) => void;
 }
 

@@ -4,6 +4,7 @@ import { SCENARIOS, type ScenarioName, type ScenarioOutcome } from './scenario.t
 
 /** What `--json` prints. */
 export interface Report {
+  /** The consumer of the scenario with the function; without this scenario, the consumer of the others. */
   readonly consumer: string;
   readonly consumerVersion: string;
   readonly haproxy: string;
@@ -11,9 +12,10 @@ export interface Report {
   readonly scenarios: readonly Figures[];
 }
 
-/** What a scenario came to; times in milliseconds. */
+/** The figures of a scenario; times in milliseconds. */
 export interface Figures {
   readonly name: ScenarioName;
+  readonly consumer: string;
   readonly sent: number;
   readonly answered: number;
   readonly lost: number;
@@ -35,14 +37,23 @@ interface Spread {
   readonly longest: number;
 }
 
-/** Counts up what became of a scenario. */
-export function figuresOf({ name, results, scaleIns, returned }: ScenarioOutcome): Figures {
+/** A scenario with its figures. */
+export interface Evaluated extends ScenarioOutcome {
+  readonly figures: Figures;
+}
+
+export function evaluate(outcome: ScenarioOutcome): Evaluated {
+  return { ...outcome, figures: figuresOf(outcome) };
+}
+
+function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutcome): Figures {
   const latencies = results.filter(({ server }) => server !== undefined).map(({ ms }) => ms);
   const lostByCause = Object.fromEntries(
     CAUSES.map((cause) => [cause, results.filter((result) => result.cause === cause).length]),
   ) as Record<Cause, number>;
   return {
     name,
+    consumer,
     sent: results.length,
     answered: latencies.length,
     lost: results.length - latencies.length,
@@ -91,6 +102,7 @@ export function tableOf(figures: readonly Figures[]): string {
   const causes = CAUSES.filter((cause) => figures.some(({ lostByCause }) => lostByCause[cause] > 0));
   const rows: [string, (figures: Figures) => string][] = [
     ['', ({ name }) => SCENARIOS[name]],
+    ['consumer', ({ consumer }) => consumer],
     ['requests sent', ({ sent }) => count(sent)],
     ['answered', ({ answered }) => count(answered)],
     ['lost', ({ lost }) => count(lost)],

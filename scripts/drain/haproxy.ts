@@ -1,7 +1,8 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,12 +19,14 @@ export interface Server {
 }
 
 export interface HaproxyOptions {
-  /** Where configuration, process id and socket go; it is made. */
+  /** The folder for configuration, process id and sockets; startHaproxy makes it. */
   readonly folder: string;
   /** The port that clients connect to. */
   readonly port: number;
   /** Whether HAProxy does what it can by itself against servers that disappear. */
   readonly careful: boolean;
+  /** The whole environment. */
+  readonly environment: NodeJS.ProcessEnv;
 }
 
 /** A running HAProxy, in master-worker mode. */
@@ -43,12 +46,12 @@ export interface Haproxy {
 }
 
 /**
- * The version of the HAProxy on the path.
+ * The version of the HAProxy on the environment's path.
  * @throws Error that says how to get one.
  */
-export async function haproxyVersion(): Promise<string> {
+export async function haproxyVersion(env: NodeJS.ProcessEnv): Promise<string> {
   try {
-    const { stdout } = await run('haproxy', ['-v']);
+    const { stdout } = await run('haproxy', ['-v'], { env });
     return /version (\S+)/.exec(stdout)?.[1] ?? stdout;
   } catch (error) {
     throw new Error(
@@ -67,15 +70,17 @@ const POLL_MS = 20;
  * @throws Error with HAProxy's own words when it refuses its configuration.
  */
 export async function startHaproxy(options: HaproxyOptions, servers: readonly Server[]): Promise<Haproxy> {
-  const { folder, port, careful } = options;
+  const { folder, port, careful, environment } = options;
+  // The longer one first: its error names the length that fits.
+  const masterSocket = socketPath(folder, 'master.sock');
+  const statsSocket = socketPath(folder, 'stats.sock');
   await mkdir(folder, { recursive: true });
   const configFile = join(folder, 'haproxy.cfg');
   const pidFile = join(folder, 'haproxy.pid');
-  const statsSocket = join(folder, 'stats.sock');
   const staticConfiguration = configuration({ port, careful, statsSocket });
   await writeFile(configFile, staticConfiguration + serverLines(servers));
-  const masterSocket = join(folder, 'master.sock');
   const master = spawn('haproxy', ['-W', '-S', masterSocket, '-p', pidFile, '-f', configFile], {
+    env: environment,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let messages = '';
@@ -100,7 +105,6 @@ export async function startHaproxy(options: HaproxyOptions, servers: readonly Se
       const impatience = setTimeout(() => master.kill('SIGKILL'), STOP_TIMEOUT_MS);
       await exited;
       clearTimeout(impatience);
-      await rm(pidFile, { force: true });
     },
   };
   for (const deadline = Date.now() + START_TIMEOUT_MS; Date.now() < deadline; await sleep(POLL_MS)) {
@@ -109,7 +113,23 @@ export async function startHaproxy(options: HaproxyOptions, servers: readonly Se
     if (master.exitCode !== null || master.signalCode !== null) break;
   }
   master.kill('SIGKILL');
+  await exited;
   throw new Error(`haproxy does not start; it said: ${messages.trim() || 'nothing'}`);
+}
+
+// Linux's limit. HAProxy binds a socket under a temporary name with its process id, and renames it.
+const LONGEST_SOCKET_PATH = 107;
+const TEMPORARY_SUFFIX = '.1234567.tmp';
+
+/** @throws Error that names TMPDIR when the path of the socket is too long. */
+function socketPath(folder: string, name: string): string {
+  const path = join(folder, name);
+  const excess = Buffer.byteLength(path + TEMPORARY_SUFFIX) - LONGEST_SOCKET_PATH;
+  if (excess <= 0) return path;
+  const length = Buffer.byteLength(tmpdir());
+  throw new Error(
+    `TMPDIR is ${JSON.stringify(tmpdir())}, ${length} bytes long; expected at most ${length - excess} bytes, or the paths of HAProxy's sockets are too long`,
+  );
 }
 
 /** The answer of HAProxy's Runtime API; undefined when nobody answers. */
@@ -141,7 +161,7 @@ export function configuration(options: { port: number; careful: boolean; statsSo
   return `global
     # Old workers end by then, whatever their clients do.
     hard-stop-after 10s
-    stats socket ${statsSocket} mode 600 level admin expose-fd listeners
+    stats socket ${quoted(statsSocket)} mode 600 level admin expose-fd listeners
 
 defaults
     mode http
@@ -160,6 +180,11 @@ frontend web
 backend web
     balance roundrobin
 ${careful ? CAREFUL_BACKEND : ''}`;
+}
+
+/** https://docs.haproxy.org/2.6/configuration.html#2.2 */
+function quoted(text: string): string {
+  return `"${text.replace(/[\\"$]/g, '\\$&')}"`;
 }
 
 const CAREFUL_DEFAULTS = `    option redispatch 1

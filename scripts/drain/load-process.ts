@@ -7,7 +7,7 @@ import { type Cause, type LoadOrder, type PlannedRequest, type Result, requestMi
 import { KEEP_ALIVE_MS } from './plan.ts';
 
 /** What the parent gets. */
-export type Report =
+export type LoadMessage =
   | { readonly startedAt: number }
   | { readonly sent: number; readonly lost: number }
   | { readonly results: readonly Result[] };
@@ -27,7 +27,7 @@ class Lost extends Error {
   }
 }
 
-async function send(planned: PlannedRequest, port: number): Promise<string> {
+async function send(planned: PlannedRequest, port: number, timeoutMs: number): Promise<string> {
   const { number, method, keptAlive, answerMs } = planned;
   const sending = request({
     host: '127.0.0.1',
@@ -35,10 +35,10 @@ async function send(planned: PlannedRequest, port: number): Promise<string> {
     method,
     path: `/?number=${number}&ms=${answerMs}`,
     agent: keptAlive ? kept : false,
-    timeout: TIMEOUT_MS,
+    timeout: timeoutMs,
   });
   const body = method === 'POST' ? `order-${number}` : '';
-  const deadline = setTimeout(() => sending.destroy(new Lost('timeout')), TIMEOUT_MS);
+  const deadline = setTimeout(() => sending.destroy(new Lost('timeout')), timeoutMs);
   try {
     const response = await responseTo(sending.end(body));
     const content = await text(response);
@@ -63,7 +63,7 @@ function responseTo(sending: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => sending.once('response', resolve).on('error', reject));
 }
 
-async function run({ plan, ports }: LoadOrder): Promise<void> {
+async function run({ plan, ports, timeoutMs = TIMEOUT_MS }: LoadOrder): Promise<void> {
   let lost = 0;
   const startedAt = Date.now();
   const started = performance.now();
@@ -78,7 +78,7 @@ async function run({ plan, ports }: LoadOrder): Promise<void> {
   const results = await Promise.all(sent);
   clearInterval(reporting);
   // The channel is closed once everything has gone through it.
-  process.send?.({ results } satisfies Report, () => process.disconnect());
+  process.send?.({ results } satisfies LoadMessage, () => process.disconnect());
 
   async function outcome(planned: PlannedRequest): Promise<Result> {
     const afterDue = () => performance.now() - started - planned.at;
@@ -86,7 +86,7 @@ async function run({ plan, ports }: LoadOrder): Promise<void> {
     const lateMs = Math.max(0, afterDue());
     const ended = () => ({ at: planned.at, lateMs, ms: afterDue() });
     try {
-      const server = await send(planned, ports[planned.number % ports.length] ?? 0);
+      const server = await send(planned, ports[planned.number % ports.length] ?? 0, timeoutMs);
       return { ...ended(), server };
     } catch (error) {
       if (!(error instanceof Lost)) throw error;
@@ -96,7 +96,7 @@ async function run({ plan, ports }: LoadOrder): Promise<void> {
   }
 }
 
-function report(message: Report): void {
+function report(message: LoadMessage): void {
   process.send?.(message);
 }
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { uniformInt } from 'pure-rand/distribution/uniformInt';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
-import type { Report } from './load-process.ts';
+import type { LoadMessage } from './load-process.ts';
 import { ANSWER_MS, type Plan } from './plan.ts';
 
 /** One request of the load, decided before it is sent. */
@@ -55,6 +55,8 @@ export interface Result {
 export interface LoadOrder {
   readonly plan: LoadPlan;
   readonly ports: readonly number[];
+  /** Milliseconds after which a request without an answer is lost; 5 s by default. */
+  readonly timeoutMs?: number;
 }
 
 /** A load that is being sent. */
@@ -75,7 +77,7 @@ export async function startLoad(order: LoadOrder): Promise<Load> {
   const counts = { sent: 0, lost: 0 };
   const started = Promise.withResolvers<number>();
   const ended = Promise.withResolvers<readonly Result[]>();
-  child.on('message', (report: Report) => {
+  child.on('message', (report: LoadMessage) => {
     if ('results' in report) ended.resolve(report.results);
     else if ('startedAt' in report) started.resolve(report.startedAt);
     else Object.assign(counts, report);

@@ -51,19 +51,19 @@ export function lastRequestsMs({ reloads }: Consumer): number {
 /** What makes one run differ from another. */
 export interface PlanOptions {
   readonly haproxies?: number;
-  /** In place of what the consumer's interval and run ask for. */
+  /** Instead of the time that the consumer's interval and run ask for. */
   readonly heartbeatMs?: number | undefined;
 }
 
 /** Ten scale-ins, four one by one and two times three together, over at least 20,000 requests. */
 export function fullPlan(consumer: Consumer, options: PlanOptions = {}): Plan {
-  // Each finds the consumer at another point of its interval, be this a step or half of one.
-  const scaleIns = [1.05, 3.28, 5.62, 7.93, 9.7, 9.7, 9.7, 12.35, 12.35, 12.35];
+  // Each finds the consumer, and the builder of the comparisons, at another point of its interval.
+  const scaleIns = [1.29, 3.06, 5.9, 7.7, 9.46, 9.46, 9.46, 12.35, 12.35, 12.35];
   const timing = timingOf(consumer, options, { scaleIns, leastStepMs: 3000, servesAgainMs: 8000 });
   return { ...timing, seed: 1, requestsPerSecond: 400, servers: 12 };
 }
 
-/** Three scale-ins, one alone and two together, in 12 s and more with a slower consumer. */
+/** Three scale-ins, one alone and two together, in 13 s, or more with a slower consumer. */
 export function shortPlan(consumer: Consumer, options: PlanOptions = {}): Plan {
   const timing = timingOf(consumer, options, { scaleIns: [0.53, 1.13, 1.13], leastStepMs: 1500, servesAgainMs: 4000 });
   return { ...timing, seed: 1, requestsPerSecond: 300, servers: 5 };

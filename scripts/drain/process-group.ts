@@ -1,28 +1,28 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { makeTemporaryFolder, type TemporaryFolder } from '../aws/temporary-folder.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A command that runs until it is stopped, with all processes that it starts. */
+/** A command, with all processes that it starts. */
 export interface ProcessGroup {
-  /** Resolves when the command has ended, with how: "exit code 1", "SIGKILL". */
+  /** Resolves with the exit when the command has ended and its last line was read: "exit code 1", "SIGKILL". */
   readonly ended: Promise<string>;
+  /** Ends the command and every process of its group. */
   stop(): Promise<void>;
 }
 
 export interface ProcessGroupOptions {
-  /** Where a file names the group, so that it ends with the working folder even when this process is killed. */
-  readonly folder: string;
   /** The whole environment. */
   readonly environment: Readonly<Record<string, string>>;
-  readonly cwd?: string;
   /** Gets each line of standard output and standard error. */
   readonly onLine: (line: string) => void;
+  /** Ends the group when it is aborted. Ctrl-C in a terminal does not reach another process group. */
+  readonly signal: AbortSignal;
 }
 
 const STOP_TIMEOUT_MS = 5000;
+// A process that the command left running may keep the output open.
+const OUTPUT_TIMEOUT_MS = 500;
 
 /**
  * Starts a command in a process group of its own.
@@ -31,44 +31,38 @@ const STOP_TIMEOUT_MS = 5000;
 export async function startProcessGroup(
   command: string,
   args: readonly string[],
-  { folder, environment, cwd, onLine }: ProcessGroupOptions,
+  { environment, onLine, signal }: ProcessGroupOptions,
 ): Promise<ProcessGroup> {
-  const child = spawn(command, args, { env: environment, cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  signal.throwIfAborted();
+  const child = spawn(command, args, { env: environment, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   for (const input of [child.stdout, child.stderr]) createInterface({ input }).on('line', onLine);
-  const ended = once(child, 'exit').then(([code, signal]) => String(signal ?? `exit code ${code}`));
+  const closed = new Promise((resolve) => child.once('close', resolve));
+  const ended = once(child, 'exit').then(async ([code, killedBy]) => {
+    await Promise.race([closed, sleep(OUTPUT_TIMEOUT_MS, undefined, { ref: false })]);
+    return String(killedBy ?? `exit code ${code}`);
+  });
   await Promise.race([once(child, 'spawn'), ended]);
-  const file = join(folder, `${child.pid}.group`);
-  await writeFile(file, String(child.pid));
 
-  function kill(signal: NodeJS.Signals): void {
+  function kill(signalName: NodeJS.Signals): void {
     try {
-      process.kill(-(child.pid ?? 0), signal);
+      process.kill(-(child.pid ?? 0), signalName);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
   }
+  const endEarly = () => kill('SIGTERM');
+  signal.addEventListener('abort', endEarly);
 
   return {
     ended,
     async stop() {
+      signal.removeEventListener('abort', endEarly);
       kill('SIGTERM');
       const impatience = setTimeout(kill, STOP_TIMEOUT_MS, 'SIGKILL');
       await ended;
       clearTimeout(impatience);
-      // What the command itself left running.
+      // Processes that the command left running.
       kill('SIGKILL');
-      await rm(file, { force: true });
     },
   };
-}
-
-// What outlives this process when it is killed: HAProxy and the consumers, by their process ids.
-const END_OTHERS = `
-  for file in "$1"/*/haproxy.pid; do [ ! -f "$file" ] || kill "$(cat "$file")"; done
-  for file in "$1"/*/*.group; do [ ! -f "$file" ] || kill -s KILL -- "-$(cat "$file")"; done
-`;
-
-/** Makes an empty folder that goes with this process, and HAProxy and the consumers with it, even if it is killed. */
-export function makeWorkingFolder(): TemporaryFolder {
-  return makeTemporaryFolder('drain-', END_OTHERS);
 }

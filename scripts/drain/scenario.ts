@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readSettings } from '../../src/settings.ts';
+import type { Consumer } from './consumer.ts';
+import { own } from './consumers/own.ts';
 import type { Result } from './load.ts';
 import { type StageOptions, setStage } from './stage.ts';
 
@@ -10,6 +12,14 @@ export const SCENARIOS = {
   function: 'with the function',
 } as const;
 export type ScenarioName = keyof typeof SCENARIOS;
+
+/**
+ * The consumer of a scenario. A comparison needs a program that drops dead servers from haproxy.cfg, and not every
+ * consumer does. So all comparisons have the same one.
+ */
+export function consumerOf(name: ScenarioName, chosen: Consumer): Consumer {
+  return name === 'function' ? chosen : own;
+}
 
 /** One instance that left. Times are milliseconds since the load began; absent is what did not happen. */
 export interface ScaleIn {
@@ -31,6 +41,8 @@ export interface Return {
 
 export interface ScenarioOutcome {
   readonly name: ScenarioName;
+  /** The name of the consumer that ran. */
+  readonly consumer: string;
   readonly instanceIds: readonly string[];
   readonly results: readonly Result[];
   readonly scaleIns: readonly ScaleIn[];
@@ -67,6 +79,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
     await Promise.all(steps);
     return {
       name,
+      consumer: consumer.name,
       instanceIds,
       results: await loading,
       scaleIns,

@@ -11,16 +11,19 @@ import { type Topic, topicOf } from './topic.ts';
 
 export interface StageOptions {
   readonly plan: Plan;
+  /** Started beside each HAProxy. */
   readonly consumer: Consumer;
   /** The bundled function. */
   readonly zip: Uint8Array;
-  /** Where HAProxy's and the consumer's files go. */
+  /** An empty folder for HAProxy's and the consumer's files. */
   readonly folder: string;
+  /** The environment of `npm run drain`. */
+  readonly environment: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
   readonly onProgress: (line: string) => void;
 }
 
-/** Everything that runs during a scenario; to dispose of it ends it. */
+/** Everything that runs during a scenario. Disposing of the stage ends it. */
 export interface Stage extends AsyncDisposable {
   readonly ec2: Ec2Endpoint;
   readonly fleet: Fleet;
@@ -34,7 +37,7 @@ const REGION = 'us-west-2';
 
 /** Starts everything, the load last. */
 export async function setStage(careful: boolean, options: StageOptions): Promise<Stage> {
-  const { plan, zip, folder, signal } = options;
+  const { plan, zip, folder, environment, signal } = options;
   await using started = new AsyncDisposableStack();
 
   const ec2 = await startEc2Endpoint();
@@ -43,7 +46,7 @@ export async function setStage(careful: boolean, options: StageOptions): Promise
   started.defer(() => fleet.stop());
   const haproxies: Haproxy[] = [];
   for (let n = 1; n <= plan.haproxies; n += 1) {
-    const place = { folder: join(folder, `haproxy-${n}`), port: await freePort(), careful };
+    const place = { folder: join(folder, `haproxy-${n}`), port: await freePort(), careful, environment };
     const haproxy = await startHaproxy(place, fleet.servers);
     started.defer(() => haproxy.stop());
     haproxies.push(haproxy);
@@ -72,9 +75,9 @@ export async function setStage(careful: boolean, options: StageOptions): Promise
 async function startConsumers(
   haproxies: readonly Haproxy[],
   { ec2, fleet, started }: { ec2: Ec2Endpoint; fleet: Fleet; started: AsyncDisposableStack },
-  { consumer, signal, onProgress }: StageOptions,
+  { consumer, environment: given, signal, onProgress }: StageOptions,
 ): Promise<RunningConsumer[]> {
-  const environment = environmentFor(ec2.url);
+  const environment = environmentFor(given, ec2.url);
   const starts = await Promise.allSettled(
     haproxies.map(async ({ folder, configFile, pidFile, statsSocket, staticConfiguration }, n) => {
       await sleep((n * consumer.intervalMs) / haproxies.length, undefined, { signal });
@@ -89,6 +92,7 @@ async function startConsumers(
         ec2Url: ec2.url,
         region: REGION,
         environment,
+        signal,
         onProgress,
       });
       started.defer(() => running.stop());
@@ -101,17 +105,17 @@ async function startConsumers(
   });
 }
 
-/** That of this process, with AWS's variables those of the local endpoint. */
-function environmentFor(ec2Url: string): Record<string, string> {
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('AWS_'));
+/** The environment of `npm run drain`, with the AWS variables for the local endpoint. */
+function environmentFor(given: NodeJS.ProcessEnv, ec2Url: string): Record<string, string> {
+  const others = Object.entries(given).filter(([name]) => !name.startsWith('AWS_'));
   return {
-    ...(Object.fromEntries(own) as Record<string, string>),
+    ...(Object.fromEntries(others) as Record<string, string>),
     AWS_ENDPOINT_URL: ec2Url,
     AWS_REGION: REGION,
     AWS_DEFAULT_REGION: REGION,
     AWS_ACCESS_KEY_ID: 'local',
     AWS_SECRET_ACCESS_KEY: 'local',
-    // Nothing of the user's ~/.aws shows.
+    // The user's ~/.aws is not read.
     AWS_CONFIG_FILE: '/dev/null',
     AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
     AWS_EC2_METADATA_DISABLED: 'true',

@@ -1,20 +1,25 @@
 import type { Consumer } from './consumer.ts';
-import { figuresOf } from './figures.ts';
-import { heartbeatArithmetic, lastRequestsMs, type Plan } from './plan.ts';
+import type { Evaluated } from './figures.ts';
+import { ANSWER_MS, heartbeatArithmetic, lastRequestsMs, type Plan } from './plan.ts';
 import { SCENARIOS, type ScaleIn, type ScenarioOutcome } from './scenario.ts';
 
 /** What a run is held against. */
 export interface Terms {
   readonly plan: Plan;
+  /** The consumer of the scenario with the function. */
   readonly consumer: Consumer;
 }
 
-/** Why a run proves nothing: a sentence for each reason, none when the function kept its word and nobody else could. */
-export function problemsOf(terms: Terms, outcomes: readonly ScenarioOutcome[]): string[] {
+/** Why a run proves nothing, one sentence for each reason. Empty if the function lost nothing and the comparisons did. */
+export function problemsOf(terms: Terms, outcomes: readonly Evaluated[]): string[] {
+  const comparisons = outcomes.filter(({ name }) => name !== 'function');
   return outcomes.flatMap((outcome) => {
-    const problems = outcome.name === 'function' ? functionProblems(terms, outcome) : comparisonProblems(outcome);
+    const problems =
+      outcome.name === 'function'
+        ? [...functionProblems(terms, outcome), ...latencyProblems(outcome, comparisons)]
+        : comparisonProblems(outcome);
     const all = [...problems, ...commonProblems(outcome)];
-    return [...all, ...(all.length > 0 ? excuse(outcome) : [])].map(
+    return [...all, ...(all.length > 0 ? busyMachine(outcome) : [])].map(
       (problem) => `${SCENARIOS[outcome.name]}: ${problem}`,
     );
   });
@@ -22,16 +27,15 @@ export function problemsOf(terms: Terms, outcomes: readonly ScenarioOutcome[]): 
 
 const TOO_LATE_MS = 1000;
 
-/** That the machine could not even send the load in time may explain the rest. */
-function excuse(outcome: ScenarioOutcome): string[] {
-  const { latestMs } = figuresOf(outcome);
+/** A machine that could not send the load in time may explain the other problems. */
+function busyMachine({ figures: { latestMs } }: Evaluated): string[] {
   return latestMs > TOO_LATE_MS
     ? [`this machine was too busy: requests were sent up to ${(latestMs / 1000).toFixed(1)} s late`]
     : [];
 }
 
-function functionProblems(terms: Terms, outcome: ScenarioOutcome): string[] {
-  const { lost, sent } = figuresOf(outcome);
+function functionProblems(terms: Terms, outcome: Evaluated): string[] {
+  const { lost, sent } = outcome.figures;
   const untagged = outcome.scaleIns.filter(({ taggedAt }) => taggedAt === undefined);
   const byLuck = lost === 0 ? 'no request lost, but by luck: ' : '';
   return [
@@ -46,15 +50,37 @@ function functionProblems(terms: Terms, outcome: ScenarioOutcome): string[] {
   ];
 }
 
-function comparisonProblems(outcome: ScenarioOutcome): string[] {
-  const tooKind = 'no request lost, so the scenario is too kind: real instances die in the middle of requests';
-  return figuresOf(outcome).lost === 0 ? [tooKind] : [];
+// Below this factor, latencies differ by chance. Above it, slow requests wait longer than a server takes to answer.
+const SLOW_FACTOR = 2;
+
+/** A request that is not lost but waits for long is no proof either: its client may give up first. */
+function latencyProblems({ figures: { p99Ms } }: Evaluated, comparisons: readonly Evaluated[]): string[] {
+  const compared = comparisons.flatMap(({ name, figures }) =>
+    figures.p99Ms === null ? [] : [{ what: `p99 of the scenario "${SCENARIOS[name]}"`, ms: figures.p99Ms }],
+  );
+  const [best] = compared.toSorted((a, b) => a.ms - b.ms);
+  const answer = { what: 'longest answer of a server', ms: ANSWER_MS.longest };
+  // A comparison may have lost its slow requests, which leaves the quick ones in its p99.
+  const { what, ms } = best !== undefined && best.ms > answer.ms ? best : answer;
+  if (p99Ms === null || p99Ms <= SLOW_FACTOR * ms) return [];
+  return [
+    `answers were slow: p99 is ${milliseconds(p99Ms)}, expected at most ${milliseconds(SLOW_FACTOR * ms)}, ` +
+      `twice the ${what} (${milliseconds(ms)})`,
+  ];
 }
 
-function commonProblems(outcome: ScenarioOutcome): string[] {
-  const { returned, consumerFailures } = outcome;
+function milliseconds(ms: number): string {
+  return `${ms.toLocaleString('en')} ms`;
+}
+
+function comparisonProblems({ figures }: Evaluated): string[] {
+  const tooKind = 'no request lost, so the scenario is too kind: real instances die in the middle of requests';
+  return figures.lost === 0 ? [tooKind] : [];
+}
+
+function commonProblems({ returned, consumerFailures, figures }: Evaluated): string[] {
   return [
-    ...(figuresOf(outcome).answeredAfterReturn > 0
+    ...(figures.answeredAfterReturn > 0
       ? []
       : [`${returned.instanceId} came back from the warm pool and got no request`]),
     ...capped(consumerFailures.map((failure) => `the consumer failed: ${failure}`)),

@@ -10,6 +10,8 @@ const run = promisify(execFile);
 
 const EXAMPLE = fileURLToPath(new URL('../../../examples/chef', import.meta.url));
 const OWN_COOKBOOKS = fileURLToPath(new URL('chef/cookbooks', import.meta.url));
+/** https://docs.chef.io/licensing/accept/ */
+const LICENCE_VALUES = ['accept', 'accept-silent', 'accept-no-persist'];
 const BUNDLE = { BUNDLE_GEMFILE: join(EXAMPLE, 'Gemfile') };
 
 /** chef-client's `--interval`, in seconds: its pause between two runs, not from one start to the next. */
@@ -23,15 +25,19 @@ export const chef: Consumer = {
   runMs: 2000,
   reloads: true,
 
-  async requirement() {
-    if (!process.env.CHEF_LICENSE) {
+  async requirement(environment) {
+    const licence = environment.CHEF_LICENSE;
+    if (!licence) {
       throw new Error(
         'Chef runs only once you have accepted its licence (https://www.chef.io/end-user-license-agreement): CHEF_LICENSE=accept-no-persist npm run drain -- --consumer chef',
       );
     }
+    if (!LICENCE_VALUES.includes(licence.toLowerCase())) {
+      throw new Error(`CHEF_LICENSE is ${JSON.stringify(licence)}; expected one of ${LICENCE_VALUES.join(', ')}`);
+    }
     try {
       const { stdout } = await run('bundle', ['exec', 'chef-client', '--version'], {
-        env: { ...process.env, ...BUNDLE },
+        env: { ...environment, ...BUNDLE },
       });
       return stdout.trim().replace(': ', ' ');
     } catch (error) {
@@ -51,6 +57,7 @@ export const chef: Consumer = {
     await writeFile(nodeFile, JSON.stringify(nodeOf(surroundings)));
 
     const failures: string[] = [];
+    const printed: string[] = [];
     let reason = 'no reason given';
     const firstRun = Promise.withResolvers<void>();
     const options = [
@@ -63,9 +70,10 @@ export const chef: Consumer = {
       String(PAUSE_S),
     ];
     const client = await startProcessGroup('bundle', ['exec', 'chef-client', ...options], {
-      folder: surroundings.folder,
+      signal: surroundings.signal,
       environment: { ...surroundings.environment, ...BUNDLE },
       onLine(line) {
+        printed.push(line);
         if (line.startsWith('Infra Phase complete')) firstRun.resolve();
         if (!line.includes(RUN_FAILED)) {
           reason = REASON.exec(line)?.[1] ?? reason;
@@ -79,7 +87,8 @@ export const chef: Consumer = {
     void client.ended.then((how) => {
       if (stopping) return;
       failures.push(`chef-client ended: ${how}`);
-      firstRun.reject(new Error(`chef-client ended before its first run did: ${how}`));
+      const lastLines = printed.slice(-MOST_LINES).join('; ') || 'it printed nothing';
+      firstRun.reject(new Error(`chef-client ended before its first run did (${how}): ${lastLines}`));
     });
     async function stop(): Promise<void> {
       stopping = true;
@@ -95,17 +104,28 @@ export const chef: Consumer = {
   },
 };
 
+// Chef refuses to start in two lines; a few lines before them may be warnings.
+const MOST_LINES = 3;
+
 // A failed run ends with the reason, among other errors, and the loop adds a line of its own.
 const REASON = /ERROR: (?!Running exception handlers|Exception handlers complete)(.+)/;
 const RUN_FAILED = 'Chef::Exceptions::ChildConvergeError';
 
 function clientOf(folder: string): string {
-  return `from_file '${join(EXAMPLE, 'client.rb')}'
-chef_repo_path '${folder}'
-cookbook_path ['${join(EXAMPLE, 'cookbooks')}', '${OWN_COOKBOOKS}']
+  return `from_file ${rubyString(join(EXAMPLE, 'client.rb'))}
+chef_repo_path ${rubyString(folder)}
+cookbook_path [${rubyString(join(EXAMPLE, 'cookbooks'))}, ${rubyString(OWN_COOKBOOKS)}]
 node_name 'load-balancer'
 minimal_ohai true
 `;
+}
+
+function rubyString(text: string): string {
+  return `'${text.replace(/[\\']/g, '\\$&')}'`;
+}
+
+function shellWord(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function nodeOf({ configFile, pidFile, group, serverPort, staticConfiguration }: Surroundings) {
@@ -117,7 +137,9 @@ function nodeOf({ configFile, pidFile, group, serverPort, staticConfiguration }:
       port: serverPort,
       config: configFile,
       template: { cookbook: 'load_balancer' },
-      reload_command: `kill -USR2 $(cat ${pidFile})`,
+      // The default leaves the path unquoted, and the path of the temporary folder may have a space.
+      check_command: 'haproxy -c -f "%{path}"',
+      reload_command: `kill -USR2 "$(cat ${shellWord(pidFile)})"`,
     },
   };
 }

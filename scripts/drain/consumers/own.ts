@@ -8,19 +8,20 @@ import { type Server, serverLines } from '../haproxy.ts';
 
 const run = promisify(execFile);
 const { tag: removalTag } = readSettings({});
+const INTERVAL_MS = 1500;
 
-/** As little as reads the tag: asks EC2, writes HAProxy's configuration, and reloads HAProxy if it has changed. */
-export const own: Consumer = {
+/** The shortest consumer: asks EC2, writes HAProxy's configuration, and reloads HAProxy if the file has changed. */
+export const own = {
   name: 'own',
-  intervalMs: 1500,
+  intervalMs: INTERVAL_MS,
   runMs: 500,
   reloads: true,
   requirement: async () => 'part of the proof',
-  async start(surroundings) {
+  async start(surroundings: Surroundings, intervalMs: number = INTERVAL_MS) {
     const { ec2Url: endpoint, region } = surroundings;
     const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
     const ec2 = new EC2Client({ endpoint, region, credentials });
-    const consumer = await runEvery(own.intervalMs, () => build(ec2, surroundings));
+    const consumer = await runEvery(intervalMs, () => build(ec2, surroundings));
     return {
       failures: consumer.failures,
       async stop() {
@@ -29,16 +30,16 @@ export const own: Consumer = {
       },
     };
   },
-};
+} satisfies Consumer;
 
 async function build(ec2: EC2Client, surroundings: Surroundings): Promise<void> {
-  const { configFile, pidFile, staticConfiguration, group, serverPort } = surroundings;
+  const { configFile, pidFile, staticConfiguration, group, serverPort, environment } = surroundings;
   const servers = await serversToKeep(ec2, group, serverPort);
   const configuration = staticConfiguration + serverLines(servers);
   if (configuration === (await readFile(configFile, 'utf8'))) return;
   const candidate = `${configFile}.new`;
   await writeFile(candidate, configuration);
-  await run('haproxy', ['-c', '-f', candidate]);
+  await run('haproxy', ['-c', '-f', candidate], { env: environment });
   await rename(candidate, configFile);
   process.kill(Number(await readFile(pidFile, 'utf8')), 'SIGUSR2');
 }

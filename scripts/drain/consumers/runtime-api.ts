@@ -20,16 +20,16 @@ export const runtimeApi: Consumer = {
   intervalMs: PAUSE_S * 1000 + RUN_MS,
   runMs: RUN_MS,
   reloads: false,
-  async requirement() {
-    const aws = await awsCliVersion();
-    return `${aws}, socat ${await socatVersion()}`;
+  async requirement(environment) {
+    const aws = await awsCliVersion(environment);
+    return `${aws}, socat ${await socatVersion(environment)}`;
   },
-  async start({ folder, statsSocket, group, environment, onProgress }) {
+  async start({ folder, statsSocket, group, environment, signal, onProgress }) {
     const failures: string[] = [];
     const state = join(folder, 'state');
     await mkdir(state);
     const script = await startProcessGroup(SCRIPT, [group, statsSocket], {
-      folder,
+      signal,
       environment: { ...environment, STATE_DIRECTORY: state, INTERVAL: String(PAUSE_S) },
       onLine(line) {
         // What it changed begins with the socket; all else is a complaint, the AWS CLI's and socat's too.
@@ -63,9 +63,9 @@ export const runtimeApi: Consumer = {
   },
 };
 
-async function socatVersion(): Promise<string> {
+async function socatVersion(env: NodeJS.ProcessEnv): Promise<string> {
   try {
-    const { stdout } = await promisify(execFile)('socat', ['-V']);
+    const { stdout } = await promisify(execFile)('socat', ['-V'], { env });
     return /socat version (\S+)/.exec(stdout)?.[1] ?? stdout;
   } catch (error) {
     throw new Error(
