@@ -40,18 +40,29 @@ defaults
 ${sections.flat().join('\n')}
 `,
   );
-  const haproxy: ChildProcess = spawn('haproxy', ['-W', '-f', file], { stdio: 'ignore' });
+  const masterSocket = join(folder, `${name}.master.sock`);
+  const haproxy: ChildProcess = spawn('haproxy', ['-W', '-S', masterSocket, '-f', file], { stdio: 'ignore' });
   const exited = once(haproxy, 'exit');
 
   async function ask(command: string): Promise<string> {
     return await text(connect(socket).end(`${command}\n`));
   }
 
-  async function worker(): Promise<string | undefined> {
-    return /^Pid: (\d+)$/m.exec(await ask('show info'))?.[1];
+  async function worker(): Promise<string> {
+    const answer = await ask('show info');
+    const [, pid] = /^Pid: (\d+)$/m.exec(answer) ?? [];
+    if (!pid) throw new Error(`HAProxy answered: ${answer}`);
+    return pid;
   }
 
-  await vi.waitFor(worker, { timeout: 10_000 });
+  try {
+    await vi.waitFor(worker, { timeout: 60_000 });
+    // A reload is lost when its signal comes before the master itself listens.
+    await vi.waitFor(() => text(connect(masterSocket).end('show proc\n')), { timeout: 60_000 });
+  } catch (error) {
+    haproxy.kill('SIGKILL');
+    throw error;
+  }
   return {
     socket,
     ask,
@@ -64,10 +75,9 @@ ${sections.flat().join('\n')}
       haproxy.kill('SIGUSR2');
       await vi.waitFor(
         async () => {
-          const now = await worker();
-          if (now === before) throw new Error('the old worker still answers');
+          if ((await worker()) === before) throw new Error('the old worker still answers');
         },
-        { timeout: 10_000 },
+        { timeout: 60_000 },
       );
     },
     async stop() {
