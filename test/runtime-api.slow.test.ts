@@ -226,6 +226,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     await haproxy.ask(`set server web/${A} state drain`);
     await second.look();
     expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
+    expect(second.lines()).toEqual([]);
   });
 
   test('gives up a server that HAProxy no longer has', async ({ given, haproxyWith, drainTagged }) => {
