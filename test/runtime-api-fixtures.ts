@@ -13,12 +13,12 @@ import { startHaproxy } from './stats-socket.ts';
 
 export const SCRIPT = 'examples/runtime-api/drain-tagged-servers.sh';
 
-/** A running script. It asks EC2 only when the test lets it, so that it changes nothing while the test acts. */
+/** A running script. Its `aws` waits for the test, so the script changes nothing while the test acts. */
 export interface RunningScript {
   readonly process: ChildProcess;
-  /** Answers the script's question to EC2, once the script asks. */
+  /** Waits until the script asks EC2, and answers. */
   answer(): Promise<void>;
-  /** Answers one question, and waits for the next one: the script has then done all that follows from the answer. */
+  /** Answers one question, and waits for the next one. The script has then acted on the answer. */
   look(): Promise<void>;
   /** The script's lines on standard output. */
   lines(): string[];
@@ -26,11 +26,11 @@ export interface RunningScript {
   stop(): Promise<void>;
 }
 
-/** Ends of the `aws` that the script finds. By then that `aws` has waited for the test, and printed the test's answer. */
+/** The last command of the script's `aws`, after it has waited for the test and printed the test's answer. */
 export const AWS = {
   succeeds: 'exit 0',
   fails: 'exit 255',
-  // The real one takes a second for each call.
+  // Takes a second for each call.
   real: `PATH=\${PATH#*:} exec aws "$@"`,
 };
 
@@ -39,7 +39,7 @@ export interface ScriptOptions {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
-/** A test with a folder and an EC2 endpoint of its own. What it starts ends with it. */
+/** A test with its own folder and its own EC2 endpoint. Everything that the test starts ends with the test. */
 export const test = base
   .extend('cleanup', async ({ task: _ }, { onCleanup }) => {
     const cleanup = new AsyncDisposableStack();
@@ -96,11 +96,11 @@ export const test = base
           INTERVAL: '0.01',
           ...settings,
         });
-        // A file holds each line as soon as the script has written the line.
+        // Files, because a pipe may deliver a line after the script's next question.
         const [out, err] = [join(own, 'out'), join(own, 'err')];
         await using outFile = await open(out, 'w');
         await using errFile = await open(err, 'w');
-        // With a process group of its own, because the script's commands have to end too.
+        // In its own process group, so that the script's commands end with the script.
         const child = spawn(SCRIPT, ['web', ...sockets], {
           env,
           detached: true,

@@ -9,7 +9,7 @@ import { AWS, SCRIPT, test } from './runtime-api-fixtures.ts';
 const skipped = skippedWithout({ haproxy: '-v', socat: '-V', aws: '--version' }, SCRIPT);
 
 const [A, B, C] = ['i-0000000a', 'i-0000000b', 'i-0000000c'];
-/** Of the answer to `show servers state`. */
+/** The columns in the answer to `show servers state`. */
 const HEADER = '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n';
 const PATIENCE = { timeout: 60_000, interval: 50 };
 
@@ -164,7 +164,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     const [record = ''] = await readdir(join(folder, 'state'));
     const second = await drainTagged([haproxy.socket], { settings: { INTERVAL: '1000' } });
     await second.answer();
-    // What it brought back is not its own any more, at once.
+    // The script drops a server from its record as soon as it has brought the server back.
     await vi.waitFor(async () => expect(await readFile(join(folder, 'state', record), 'utf8')).toBe(''), PATIENCE);
     expect(await haproxy.states()).toEqual([`web/${A}=no check`, `web/${B}=no check`]);
     await second.stop();
@@ -194,7 +194,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     await first.stop();
     instance.tags.delete('remove_from_lb');
     await rm(server);
-    // As HAProxy would be then.
+    // HAProxy has carried out the command of the killed script.
     const commands: string[] = [];
     await listen((connection) => {
       connection.once('data', (command) => {
@@ -207,7 +207,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect(commands).toEqual(['show servers state\n', `set server web/${A} state ready\n`]);
   });
 
-  test('gives up what a restart of HAProxy brought back: who drains it then is somebody else', async ({
+  test('does not bring back a server that somebody else drained after a restart of HAProxy', async ({
     given,
     haproxyWith,
     drainTagged,
@@ -266,7 +266,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect(await two.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
   });
 
-  test('changes nothing while EC2 refuses, says so, and goes on when EC2 is well again', async ({
+  test('changes nothing while EC2 refuses, says so, and goes on when EC2 answers again', async ({
     ec2,
     given,
     haproxyWith,
@@ -286,7 +286,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
   });
 
-  // The AWS CLI's own limit is 60 s.
+  // Without the script's option, the AWS CLI waits 60 s.
   test('waits seconds, not minutes, for an answer of EC2 that does not come', { timeout: 50_000 }, async ({
     ec2,
     given,

@@ -106,7 +106,7 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, UPDATE)).concurrent('update-ha
     expect(await reloads()).toBe(1);
   });
 
-  test('reloads only for a change, and the order in which EC2 names the instances is none', async ({
+  test('reloads only for a change; another order of the instances is no change', async ({
     folder,
     update,
     configuration,

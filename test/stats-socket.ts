@@ -9,15 +9,15 @@ import { vi } from 'vitest';
 /** A running HAProxy, in master-worker mode, with a stats socket. */
 export interface SocketHaproxy {
   readonly socket: string;
-  /** Sends a command to the worker that answers now. */
+  /** Sends a command to the current worker. */
   ask(command: string): Promise<string>;
-  /** The state of each server as `show stat` has it, such as `web/a=DRAIN`, in the order of the configuration. */
+  /** The state of each server in `show stat`, such as `web/a=DRAIN`, in the order of the configuration. */
   states(): Promise<string[]>;
   reload(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts HAProxy with these servers in each of these backends. Nothing has to listen where they point to. */
+/** Starts HAProxy with these servers in each of these backends. HAProxy never connects to them. */
 export async function startHaproxy(
   folder: string,
   { name = 'haproxy', servers, backends = ['web'] }: { name?: string; servers: string[]; backends?: string[] },
@@ -55,10 +55,14 @@ ${sections.flat().join('\n')}
     return pid;
   }
 
-  try {
+  async function ready(): Promise<void> {
     await vi.waitFor(worker, { timeout: 60_000 });
-    // A reload is lost when its signal comes before the master itself listens.
+    // The master loses the signal for a reload until its own socket answers.
     await vi.waitFor(() => text(connect(masterSocket).end('show proc\n')), { timeout: 60_000 });
+  }
+  const failure = exited.then(([code]) => Promise.reject(new Error(`haproxy ended with exit code ${code}`)));
+  try {
+    await Promise.race([ready(), failure]);
   } catch (error) {
     haproxy.kill('SIGKILL');
     throw error;
