@@ -108,15 +108,11 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
     await waitUntilInPlace(['i-00000001']);
   });
 
-  test('takes back an instance whose tag is gone', async () => {
+  test('reads every page of a fleet of more than a thousand, and takes back an instance whose tag is gone', async () => {
     ec2.instances.get('i-00000002')?.tags.delete('remove_from_lb');
-    await waitUntilInPlace(['i-00000001', 'i-00000002', 'i-00000003']);
-  });
-
-  test('reads every page of a fleet of more than a thousand', async () => {
     const ids = Array.from({ length: 1000 }, (_, n) => `i-1000${n.toString(16).padStart(4, '0')}`);
     for (const id of ids) givenInstance(id);
-    await waitUntilInPlace(['i-00000001', 'i-00000003', ...ids]);
+    await waitUntilInPlace(['i-00000001', 'i-00000002', 'i-00000003', ...ids]);
   });
 
   function resetInstances(): void {
