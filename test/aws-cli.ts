@@ -1,7 +1,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** What sends the AWS CLI to this endpoint, with whatever else a command is given in its environment. */
+/** An environment in which the AWS CLI calls this endpoint. */
 export function awsCli(endpointUrl: string, more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   return {
     ...process.env,
@@ -14,7 +14,10 @@ export function awsCli(endpointUrl: string, more: Readonly<Record<string, string
   };
 }
 
-/** Puts an `aws` into the folder that prints this and ends so; returns a path on which it comes first. */
+/**
+ * Puts an `aws` into the folder that prints this and ends with this status.
+ * @returns a PATH that finds it first.
+ */
 export async function pathWithAws(folder: string, prints: string, status: number): Promise<string> {
   const file = join(folder, 'aws');
   await writeFile(file, `#!/bin/sh\nprintf '${prints}'\nexit ${status}\n`);

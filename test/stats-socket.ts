@@ -9,15 +9,15 @@ import { vi } from 'vitest';
 /** A running HAProxy, in master-worker mode, with a stats socket. */
 export interface SocketHaproxy {
   readonly socket: string;
-  /** Sends a command to the worker that answers now. */
+  /** Sends a command to the current worker. */
   ask(command: string): Promise<string>;
-  /** The state of each server as `show stat` has it, such as `web/a=DRAIN`, in the order of the configuration. */
+  /** The state of each server in `show stat`, such as `web/a=DRAIN`, in the order of the configuration. */
   states(): Promise<string[]>;
   reload(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts HAProxy with these servers in each of these backends. Nothing has to listen where they point to. */
+/** Starts HAProxy with these servers in each of these backends. HAProxy never connects to them. */
 export async function startHaproxy(
   folder: string,
   { name = 'haproxy', servers, backends = ['web'] }: { name?: string; servers: string[]; backends?: string[] },
@@ -40,18 +40,33 @@ defaults
 ${sections.flat().join('\n')}
 `,
   );
-  const haproxy: ChildProcess = spawn('haproxy', ['-W', '-f', file], { stdio: 'ignore' });
+  const masterSocket = join(folder, `${name}.master.sock`);
+  const haproxy: ChildProcess = spawn('haproxy', ['-W', '-S', masterSocket, '-f', file], { stdio: 'ignore' });
   const exited = once(haproxy, 'exit');
 
   async function ask(command: string): Promise<string> {
     return await text(connect(socket).end(`${command}\n`));
   }
 
-  async function worker(): Promise<string | undefined> {
-    return /^Pid: (\d+)$/m.exec(await ask('show info'))?.[1];
+  async function worker(): Promise<string> {
+    const answer = await ask('show info');
+    const [, pid] = /^Pid: (\d+)$/m.exec(answer) ?? [];
+    if (!pid) throw new Error(`HAProxy answered: ${answer}`);
+    return pid;
   }
 
-  await vi.waitFor(worker, { timeout: 10_000 });
+  async function ready(): Promise<void> {
+    await vi.waitFor(worker, { timeout: 60_000 });
+    // The master loses the signal for a reload until its own socket answers.
+    await vi.waitFor(() => text(connect(masterSocket).end('show proc\n')), { timeout: 60_000 });
+  }
+  const failure = exited.then(([code]) => Promise.reject(new Error(`haproxy ended with exit code ${code}`)));
+  try {
+    await Promise.race([ready(), failure]);
+  } catch (error) {
+    haproxy.kill('SIGKILL');
+    throw error;
+  }
   return {
     socket,
     ask,
@@ -64,10 +79,9 @@ ${sections.flat().join('\n')}
       haproxy.kill('SIGUSR2');
       await vi.waitFor(
         async () => {
-          const now = await worker();
-          if (now === before) throw new Error('the old worker still answers');
+          if ((await worker()) === before) throw new Error('the old worker still answers');
         },
-        { timeout: 10_000 },
+        { timeout: 60_000 },
       );
     },
     async stop() {

@@ -10,6 +10,10 @@ set -eu
 }
 group=$1 template=$2 configuration=$3
 shift 3
+[ -f "$template" ] && [ -r "$template" ] || {
+  echo "update-haproxy.sh: TEMPLATE is '$template'; expected a file that it may read" >&2
+  exit 1
+}
 
 servers=$("$(dirname "$0")/servers-to-keep.sh" "$group")
 grep -qxF @SERVERS@ "$template" || {
