@@ -24,7 +24,7 @@ Environment:
   ${SETTING_NAMES.join(', ')}
                          settings of the function`;
 
-/** Where the function runs, and what it is given. */
+/** The surroundings of every run of the function. */
 interface Setup {
   readonly zip: Uint8Array;
   readonly url: string;

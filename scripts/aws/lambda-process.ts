@@ -1,19 +1,19 @@
-// The inside of the process that lambda.ts starts: loads the function as Lambda's runtime does, and
-// calls it for each message from the parent.
+// Runs in the process that lambda.ts starts: loads the function as Lambda's runtime does, and calls the function for each
+// message from the parent.
 import { createRequire } from 'node:module';
 import type { Context, SNSEvent } from 'aws-lambda';
 
-/** What the parent sends. */
+/** A message from the parent. */
 export interface Request {
   readonly event: unknown;
   readonly invokedFunctionArn: string;
   readonly timeoutMs: number;
 }
 
-/** What the parent gets: each log entry as it is written, and the end of the start-up and of each invocation. */
+/** A message to the parent: each log entry when it is written, and the end of the start-up and of each invocation. */
 export type Reply = { readonly log: LogEntry } | End;
 
-/** `error` is what was thrown, as Lambda reports it. */
+/** `error` is the thrown error, as Lambda reports it. */
 export interface End {
   readonly error?: { readonly errorType: string; readonly errorMessage: string };
 }
@@ -38,7 +38,7 @@ for (const [method, level] of Object.entries(levels)) {
 process.on('disconnect', () => process.exit());
 
 function reply(message: Reply): void {
-  // A parent that has ended cannot be told about a failed send; 'disconnect' follows.
+  // A send fails only when the parent has ended, and then 'disconnect' follows.
   process.send?.(message, undefined, undefined, () => {});
 }
 

@@ -9,9 +9,9 @@ import type { End, LogEntry, Reply, Request } from './lambda-process.ts';
 
 /** How one invocation ended. */
 export interface Invocation {
-  /** What the function wrote, in order. */
+  /** The function's log, in order. */
   readonly log: LogEntry[];
-  /** What the function threw; absent when it succeeded. */
+  /** The error that the function threw; absent when the function succeeded. */
   readonly error?: { readonly errorType: string; readonly errorMessage: string };
   /** Milliseconds from the call to its end. */
   readonly ms: number;

@@ -19,7 +19,7 @@ export interface EventFile {
  * Reads an SNS event.
  * @param name `-` is standard input.
  * @param folder the folder of a relative name.
- * @throws Error that names the path and what was expected.
+ * @throws Error that names the path and the expected content.
  */
 export async function readEventFile(name: string, folder: string, signal: AbortSignal): Promise<EventFile> {
   if (name === '') throw new Error('FILE is ""; expected the name of a file that holds an SNS event');
