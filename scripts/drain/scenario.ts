@@ -89,6 +89,8 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
     };
   } finally {
     end.abort();
+    // The load would go on until its planned end.
+    await load.stop();
     await Promise.allSettled(steps);
   }
 
