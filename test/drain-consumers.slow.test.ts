@@ -10,12 +10,10 @@ import { freePort } from '../scripts/drain/fleet.ts';
 import { startHaproxy } from '../scripts/drain/haproxy.ts';
 import { awsCli, pathWithAws } from './aws-cli.ts';
 import { surroundingsIn } from './drain-surroundings.ts';
-import { skippedWithout } from './programs.ts';
+import { skippedWithout, skippedWithoutChef } from './programs.ts';
 
 const skipped = skippedWithout({ socat: '-V', haproxy: '-v', aws: '--version' }, 'a consumer of the proof');
-const noChef: unknown = await chef.requirement(process.env).catch((error: unknown) => error);
-const chefSkipped = noChef instanceof Error && !(process.env.CI && process.env.CHEF_LICENSE);
-if (chefSkipped) console.warn(`The consumer chef is not tested. ${noChef.message}`);
+const chefSkipped = await skippedWithoutChef('the consumer chef');
 
 let folder: string;
 beforeEach(async () => {

@@ -137,8 +137,6 @@ function nodeOf({ configFile, pidFile, group, serverPort, staticConfiguration }:
       port: serverPort,
       config: configFile,
       template: { cookbook: 'load_balancer' },
-      // The default leaves the path unquoted, and the path of the temporary folder may have a space.
-      check_command: 'haproxy -c -f "%{path}"',
       reload_command: `kill -USR2 "$(cat ${shellWord(pidFile)})"`,
     },
   };

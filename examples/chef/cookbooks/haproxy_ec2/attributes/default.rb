@@ -15,7 +15,7 @@ default['haproxy_ec2']['port'] = 80
 default['haproxy_ec2']['config'] = '/etc/haproxy/haproxy.cfg'
 default['haproxy_ec2']['template']['cookbook'] = 'haproxy_ec2'
 default['haproxy_ec2']['template']['source'] = 'haproxy.cfg.erb'
-default['haproxy_ec2']['check_command'] = 'haproxy -c -f %{path}'
+default['haproxy_ec2']['check_command'] = 'haproxy -c -f "%{path}"'
 
 default['haproxy_ec2']['service'] = 'haproxy'
 default['haproxy_ec2']['reload_command'] = nil
