@@ -61,7 +61,7 @@ describe('chef', () => {
     const starting = chef.start(
       surroundingsIn(folder, { environment: { PATH: `${PATH}:${process.env.PATH}` }, signal: end.signal }),
     );
-    await vi.waitFor(() => readFile(join(folder, 'chef', 'node.json')));
+    await vi.waitFor(() => readFile(join(folder, 'chef', 'node.json')), 20_000);
     end.abort(new Error('interrupted'));
     await expect(starting).rejects.toThrow(/^(chef-client ended before its first run did \(SIGTERM\).*|interrupted)$/);
   });

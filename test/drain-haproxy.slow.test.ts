@@ -101,14 +101,14 @@ describe.skipIf(skipped)("the proof's own consumer", () => {
     for (const [n, state] of states.entries()) givenInstance(`i-0000001${n}`, '127.0.0.9', {}, state);
     consumer = await own.start(surroundings, INTERVAL_MS);
     expect(await servers()).toEqual(['i-00000001 127.0.0.2:8080', 'i-00000003 127.0.0.4:8080']);
-    await vi.waitFor(() => expect(reloads).toBe(1));
+    await vi.waitFor(() => expect(reloads).toBe(1), 20_000);
   });
 
   test('reloads HAProxy when the servers have changed, and only then', async () => {
     givenInstance('i-00000001', '127.0.0.2', {});
     givenInstance('i-00000002', '127.0.0.3', {});
     consumer = await own.start(surroundings, INTERVAL_MS);
-    await vi.waitFor(() => expect(reloads).toBe(1));
+    await vi.waitFor(() => expect(reloads).toBe(1), 20_000);
     const { mtimeMs } = await stat(surroundings.configFile);
     const asked = ec2.calls.length;
     await vi.waitFor(() => expect(ec2.calls.length).toBeGreaterThan(asked + 1), 20_000);
