@@ -12,7 +12,7 @@ const USAGE = `${NAME} -- [${BENCHMARKS.join('] [')}] [--runs N] [--json]
   --runs N      processes for each row of cold-start; 20 by default
   --json        tables as JSON
 
-Without a name it runs both, about four minutes.`;
+Without a name it runs both, about three minutes.`;
 
 /** @param sizes numbers of instances for scale-in. */
 export async function bench(args: readonly string[], terminal: Terminal, sizes = SIZES): Promise<number> {
