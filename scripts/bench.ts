@@ -1,7 +1,7 @@
 import { coldStart } from './bench/cold-start.ts';
 import { SIZES, scaleIn } from './bench/scale-in.ts';
 import { type Table, write } from './bench/table.ts';
-import { type Main, parseOptions, runCommand, type Terminal } from './command.ts';
+import { parseOptions, runCommand, type Terminal } from './command.ts';
 
 const NAME = 'npm run bench';
 const BENCHMARKS = ['cold-start', 'scale-in'];
@@ -15,8 +15,13 @@ const USAGE = `${NAME} -- [${BENCHMARKS.join('] [')}] [--runs N] [--json]
 Without a name it runs both, about three minutes.`;
 
 /** @param sizes numbers of instances for scale-in. */
-export async function bench(args: readonly string[], terminal: Terminal, sizes = SIZES): Promise<number> {
-  const { values, positionals } = parseOptions(NAME, {
+export async function main(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  terminal: Terminal,
+  sizes = SIZES,
+): Promise<number> {
+  const { values, positionals } = parseOptions(NAME, environment, {
     args: [...args],
     allowPositionals: true,
     options: {
@@ -45,7 +50,5 @@ export async function bench(args: readonly string[], terminal: Terminal, sizes =
   terminal.out(values.json ? JSON.stringify(tables, null, 2) : tables.map(write).join('\n\n'));
   return 0;
 }
-
-export const main: Main = (args, _environment, terminal) => bench(args, terminal);
 
 if (import.meta.main) await runCommand(NAME, main);

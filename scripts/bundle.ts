@@ -61,8 +61,8 @@ export async function writeBundle(file: string, terminal: Terminal, buildOptions
   terminal.out(`dist/function.zip  ${zip.length} bytes, ${unzippedBytes} unzipped\nCodeSha256         ${sha256}`);
 }
 
-export const main: Main = async (args, _environment, terminal) => {
-  const { values } = parseOptions(NAME, {
+export const main: Main = async (args, environment, terminal) => {
+  const { values } = parseOptions(NAME, environment, {
     args: [...args],
     options: { help: { type: 'boolean', short: 'h', default: false } },
   });

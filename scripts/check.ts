@@ -73,7 +73,7 @@ export async function main(
   terminal: Terminal,
   { ask, clock, localSha256 }: Surroundings = surroundingsOf(terminal),
 ): Promise<number> {
-  const options = readOptions(args);
+  const options = readOptions(args, environment);
   if (options === undefined) {
     terminal.out(USAGE);
     return 0;
@@ -131,8 +131,8 @@ interface Options {
  * @returns undefined if the user asked for help.
  * @throws Error that names the option.
  */
-function readOptions(args: readonly string[]): Options | undefined {
-  const { values } = parseOptions(NAME, {
+function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options | undefined {
+  const { values } = parseOptions(NAME, environment, {
     args: [...args],
     options: {
       stack: { type: 'string' },

@@ -69,11 +69,24 @@ export async function runCommand(name: string, main: Main, failureCode = 1): Pro
   }
 }
 
+// npm has options of these names too, and users set them for npm.
+const NPM_OPTIONS = ['force', 'json', 'yes'];
+
 /**
  * Reads the options of a command.
  * @throws Error that names the option and the command that lists all options.
  */
-export function parseOptions<T extends ParseArgsConfig>(name: string, config: T): ReturnType<typeof parseArgs<T>> {
+export function parseOptions<T extends ParseArgsConfig>(
+  name: string,
+  environment: NodeJS.ProcessEnv,
+  config: T,
+): ReturnType<typeof parseArgs<T>> {
+  for (const option of Object.keys(config.options ?? {})) {
+    // npm puts an option that it takes for its own into the environment.
+    if (environment[`npm_config_${option.replaceAll('-', '_')}`] === undefined || NPM_OPTIONS.includes(option))
+      continue;
+    throw new Error(`npm took --${option} for its own option; expected "--" before it: ${name} -- --${option}`);
+  }
   try {
     return parseArgs(config);
   } catch (error) {

@@ -46,7 +46,7 @@ export async function main(
   environment: NodeJS.ProcessEnv,
   terminal: Terminal,
 ): Promise<number> {
-  const settings = readSettings(args);
+  const settings = readSettings(args, environment);
   if (settings === undefined) {
     terminal.out(USAGE);
     return 0;
@@ -115,8 +115,8 @@ async function readZip(file: string): Promise<Uint8Array> {
  * @returns undefined for `--help`.
  * @throws Error that names the option, its actual value and what was expected.
  */
-function readSettings(args: readonly string[]): Settings | undefined {
-  const { values } = parseOptions('npm run drain', {
+function readSettings(args: readonly string[], environment: NodeJS.ProcessEnv): Settings | undefined {
+  const { values } = parseOptions('npm run drain', environment, {
     args: [...args],
     options: {
       short: { type: 'boolean', default: false },

@@ -91,7 +91,7 @@ function sha256(bytes: Uint8Array): string {
 }
 
 export const main: Main = async (args, environment, terminal) => {
-  const { values, positionals } = parseOptions(NAME, {
+  const { values, positionals } = parseOptions(NAME, environment, {
     args: [...args],
     options: {
       help: { type: 'boolean', short: 'h', default: false },

@@ -42,7 +42,7 @@ export async function main(
   terminal: Terminal,
   makeBundle: () => Promise<{ readonly zip: Uint8Array }> = bundle,
 ): Promise<number> {
-  const { values, positionals } = parseOptions('npm start', {
+  const { values, positionals } = parseOptions('npm start', environment, {
     args: [...args],
     options: { help: { type: 'boolean', default: false } },
     allowPositionals: true,

@@ -7,7 +7,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { parse } from 'yaml';
 import { TIMEOUT_MS } from '../scripts/bench/scale-in.ts';
 import { write } from '../scripts/bench/table.ts';
-import { bench, main } from '../scripts/bench.ts';
+import { main } from '../scripts/bench.ts';
 import { temporaryFolder } from '../scripts/temporary-folder.ts';
 import { fakeTerminal } from './terminal.ts';
 
@@ -37,7 +37,7 @@ test.each([
 test('--json gives each column one type: a number, or null where there is no figure', async () => {
   const before = variantFolders();
   const { terminal, printed } = fakeTerminal();
-  expect(await bench(['scale-in', '--json'], terminal, [2])).toBe(0);
+  expect(await main(['scale-in', '--json'], {}, terminal, [2])).toBe(0);
   const [{ title, rows }] = JSON.parse(printed.out);
   expect(title).toContain('Mass scale-in');
   expect(rows).toMatchObject([

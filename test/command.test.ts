@@ -18,7 +18,7 @@ describe('the options of a command', () => {
   const options = { stack: { type: 'string' }, json: { type: 'boolean' } } as const;
 
   it('are read', () => {
-    expect(parseOptions('npm run x', { args: ['--stack', 'web', '--json'], options }).values).toEqual({
+    expect(parseOptions('npm run x', {}, { args: ['--stack', 'web', '--json'], options }).values).toEqual({
       stack: 'web',
       json: true,
     });
@@ -33,7 +33,20 @@ describe('the options of a command', () => {
       'Unexpected argument \'web\'; npm passes on only the options after "--"; npm run x -- --help lists the options',
     ],
   ])('are refused in one sentence: %j', (args, message) => {
-    expect(() => parseOptions('npm run x', { args, options })).toThrow(expect.objectContaining({ message }));
+    expect(() => parseOptions('npm run x', {}, { args, options })).toThrow(expect.objectContaining({ message }));
+  });
+
+  it('are refused without "--" before them, because npm takes them', () => {
+    const environment = { npm_config_same_as: 'true' };
+    const config = { args: ['web'], options: { 'same-as': { type: 'string' } } } as const;
+    expect(() => parseOptions('npm run x', environment, config)).toThrow(
+      'npm took --same-as for its own option; expected "--" before it: npm run x -- --same-as',
+    );
+  });
+
+  it('are read when the user has set an npm option of the same name', () => {
+    const environment = { npm_config_json: 'true' };
+    expect(parseOptions('npm run x', environment, { args: [], options }).values).toEqual({});
   });
 });
 
