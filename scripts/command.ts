@@ -47,6 +47,8 @@ export async function runCommand(name: string, main: Main, failureCode = 1): Pro
   for (const signalName of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signalName, () => endEarly('interrupted', 128 + constants.signals[signalName]));
   }
+  // A fault of the command itself must not leave its processes and folders behind either.
+  process.on('uncaughtException', (error) => endEarly(error.stack ?? String(error), failureCode));
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error) => endEarly(`the output cannot be written: ${error.message}`, failureCode));
   }

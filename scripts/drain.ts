@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { unzipSync } from 'fflate';
 import { bundle } from './bundle.ts';
@@ -127,10 +128,12 @@ function readSettings(args: readonly string[], environment: NodeJS.ProcessEnv): 
       heartbeat: { type: 'string' },
       help: { type: 'boolean', default: false },
       zip: { type: 'string' },
-      chart: { type: 'string', default: 'dist/drain.svg' },
+      chart: { type: 'string' },
     },
   });
   if (values.help) return undefined;
+  // npm runs the command in the project's folder, wherever the user called npm.
+  const inFolderOfUser = (file: string) => resolve(environment.INIT_CWD ?? '', file);
   return {
     short: values.short,
     json: values.json,
@@ -138,8 +141,8 @@ function readSettings(args: readonly string[], environment: NodeJS.ProcessEnv): 
     haproxies: countOf(values.haproxies),
     scenarios: values.scenario.map(scenarioName),
     heartbeatMs: values.heartbeat === undefined ? undefined : milliseconds(values.heartbeat),
-    zip: values.zip,
-    chart: values.chart,
+    zip: values.zip === undefined ? undefined : inFolderOfUser(values.zip),
+    chart: values.chart === undefined ? 'dist/drain.svg' : inFolderOfUser(values.chart),
   };
 }
 

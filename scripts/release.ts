@@ -58,9 +58,15 @@ export async function makeRelease({ root, tag, zip, environment, signal }: Relea
 
   signal.throwIfAborted();
   // Synchronous, so that an interruption comes either before or after.
+  const [current, last] = [join(dist, 'release'), join(folder.path, 'last-release')];
+  if (existsSync(current)) renameSync(current, last);
+  try {
+    renameSync(release, current);
+  } catch (error) {
+    if (existsSync(last)) renameSync(last, current);
+    throw error;
+  }
   renameSync(join(folder.path, 'release-notes.md'), join(dist, 'release-notes.md'));
-  if (existsSync(join(dist, 'release'))) renameSync(join(dist, 'release'), join(folder.path, 'last-release'));
-  renameSync(release, join(dist, 'release'));
   return sums;
 }
 

@@ -1,11 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { parse } from 'yaml';
-import { TIMEOUT_MS } from '../scripts/bench/scale-in.ts';
 import { write } from '../scripts/bench/table.ts';
 import { main } from '../scripts/bench.ts';
 import { temporaryFolder } from '../scripts/temporary-folder.ts';
@@ -59,11 +57,6 @@ test('a table has a column for each figure, and a gap for a missing one', () => 
   expect(write({ title: 'A table', rows, notes: ['A note.'] })).toBe(
     ['A table', '  variant      N  ratio', '  one      1,000   1.05', '  another      5', '  A note.'].join('\n'),
   );
-});
-
-test('the mass scale-in gives the function the timeout that the template gives it', () => {
-  const template = parse(readFileSync(`${ROOT}template.yaml`, 'utf8'), { logLevel: 'silent' });
-  expect(template.Resources.Function.Properties.Timeout * 1000).toBe(TIMEOUT_MS);
 });
 
 test('Ctrl-C ends it with one sentence, and leaves no folder and no process behind', async () => {

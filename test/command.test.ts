@@ -114,6 +114,14 @@ describe('a command in a process of its own', () => {
     expect(await run(spawnCommand(folder, body))).toEqual({ out: '', err: 'npm run x: interrupted\n', code: 130 });
   });
 
+  it('that fails in a callback cleans up, prints the stack, and ends with the failure code', async ({ folder }) => {
+    const body =
+      "await using folder = await temporaryFolder('x-'); setImmediate(() => { throw new Error('a fault') }); await sleep(60_000, 0, { signal });";
+    const { err, code } = await run(spawnCommand(folder, body));
+    expect({ err, code }).toEqual({ err: expect.stringMatching(/^npm run x: Error: a fault\n {4}at /), code: 2 });
+    expect(readdirSync(folder)).toEqual(['command.ts']);
+  });
+
   const ENDLESS = "for (;;) { out('line'); await sleep(1); }";
 
   it('whose output is closed says so in one sentence, and ends', async ({ folder }) => {

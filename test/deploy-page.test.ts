@@ -21,21 +21,22 @@ describe('the page on how to deploy', () => {
   });
 });
 
-describe('the shell function output of that page', () => {
-  const definition = /```sh\n(output\(\) \{.*?\n\}\n)```/s.exec(page)?.[1] ?? '';
+describe('the shell function output of the page on how to operate', () => {
+  const operate = readFileSync(new URL('../docs/operate.md', import.meta.url), 'utf8');
+  const definition = /^output\(\) \{\n.*?^\}\n/ms.exec(operate)?.[0] ?? '';
   const programs = join(folder.path, 'programs');
   mkdirSync(programs);
 
-  /** Runs a script that begins with the function, where the AWS CLI does this. */
+  /** Runs a script after the definition of the function, with an AWS CLI that does this. */
   function run(script: string, aws: string) {
     writeFileSync(join(programs, 'aws'), `#!/bin/sh\n${aws}\n`, { mode: 0o755 });
-    const env = { PATH: `${programs}:${process.env.PATH}` };
+    const env = { PATH: `${programs}:${process.env.PATH}`, STACK: 'drain' };
     const { stdout, stderr, status } = spawnSync('sh', ['-c', definition + script], { env, encoding: 'utf8' });
     return { stdout, stderr, status };
   }
 
-  it('prints what the stack has', () => {
-    const aws = `case "$*" in *"remove-from-lb"*"OutputKey=='TopicArn'"*) echo arn:topic ;; esac`;
+  it('prints the output of the stack', () => {
+    const aws = `case "$*" in *"--stack-name drain"*"OutputKey=='TopicArn'"*) echo arn:topic ;; esac`;
     expect(run('TOPIC=$(output TopicArn) && echo "$TOPIC"', aws)).toEqual({
       stdout: 'arn:topic\n',
       stderr: '',
@@ -43,19 +44,15 @@ describe('the shell function output of that page', () => {
     });
   });
 
-  it.each(['', 'echo None'])('fails and says so where the AWS CLI finds none and does "%s"', (aws) => {
+  it.each([
+    ['prints nothing', '', ''],
+    ['prints None', 'echo None', ''],
+    ['fails', 'echo "no such stack" >&2; exit 255', 'no such stack\n'],
+  ])('fails and says so where the AWS CLI %s', (_, aws, message) => {
     expect(run('TOPIC=$(output TopicArn) && echo "went on"', aws)).toEqual({
       stdout: '',
-      stderr: 'the stack has no output TopicArn\n',
+      stderr: `${message}no output TopicArn of the stack drain\n`,
       status: 1,
-    });
-  });
-
-  it('fails as the AWS CLI does', () => {
-    expect(run('TOPIC=$(output TopicArn) && echo "went on"', 'echo "no such stack" >&2; exit 255')).toEqual({
-      stdout: '',
-      stderr: 'no such stack\n',
-      status: 255,
     });
   });
 });

@@ -84,14 +84,17 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run dra
     expect(svg).toContain('>not proved: with the function: the function set no tag on i-');
   });
 
-  test('Ctrl-C under load leaves nothing behind', async () => {
+  test.for([
+    ['Ctrl-C under load', 'killed', 'group', 'SIGINT', 130],
+    ['SIGTERM to the command alone while everything starts', 'with the function', 'alone', 'SIGTERM', 143],
+  ] as const)('%s leaves nothing behind', async ([, moment, to, signal, code]) => {
     const command = start();
     const { pid = 0 } = command;
-    await output(command, 'killed');
+    await output(command, moment);
     expect(await processes(pid)).not.toEqual([]);
     const [exited, errors] = [once(command, 'exit'), text(command.stderr)];
-    process.kill(-pid, 'SIGINT');
-    expect((await exited)[0]).toBe(130);
+    process.kill(to === 'group' ? -pid : pid, signal);
+    expect((await exited)[0]).toBe(code);
     expect(await errors).toBe('npm run drain: interrupted\n');
     await nothingLeft(pid);
   });

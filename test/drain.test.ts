@@ -1,6 +1,7 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { zipSync } from 'fflate';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { shortPlan } from '../scripts/drain/plan.ts';
@@ -22,13 +23,23 @@ test.for([
   ['--consumer none', '--consumer is "none"; expected one of own'],
   ['--haproxies 0', '--haproxies is "0"; expected a number from 1 to 4'],
   ['--haproxies 1.5', '--haproxies is "1.5"; expected a number from 1 to 4'],
-  ['--zip README.md', '--zip is "README.md"; expected a zip file with the function in index.js'],
-  ['--zip missing.zip', '--zip is "missing.zip"; expected a zip file with the function in index.js (ENOENT)'],
   ['--quick', "Unknown option '--quick'"],
 ] as const)('%s is refused', async ([options, reason]) => {
   const { terminal, printed } = fakeTerminal();
   await expect(main(options.split(' '), {}, terminal)).rejects.toThrow(reason);
   expect(printed).toEqual({ out: '', err: '' });
+});
+
+test.for([
+  ['deploy.md', ''],
+  ['missing.zip', ' (ENOENT)'],
+] as const)('--zip %s is refused, and looked up where the user called npm', async ([name, reason]) => {
+  const docs = fileURLToPath(new URL('../docs', import.meta.url));
+  await expect(main(['--zip', name], { INIT_CWD: docs }, fakeTerminal().terminal)).rejects.toThrow(
+    expect.objectContaining({
+      message: `--zip is "${join(docs, name)}"; expected a zip file with the function in index.js${reason}`,
+    }),
+  );
 });
 
 test('--help names every option', async () => {

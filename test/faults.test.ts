@@ -18,19 +18,6 @@ describe.concurrent('the zipped function, over a real socket', () => {
     expect(log).toMatchObject([{ level: 'INFO', message: { outcome: 'tagged' } }]);
   });
 
-  it.for<Fault>(['hang', 'hang in body'])(
-    'ends before its deadline when EC2 never answers: %s',
-    async (fault, { endpoint, invoke }) => {
-      endpoint.lastingFault = fault;
-      // The function keeps the last second for its report.
-      const { log, error } = await invoke('terminating', 1200);
-      const errorMessage = 'EC2 did not answer in the time that was left';
-      expect(error).toEqual({ errorType: 'DeadlineError', errorMessage });
-      const reason = `DeadlineError: ${errorMessage}`;
-      expect(log).toMatchObject([{ level: 'ERROR', message: { outcome: 'failed', reason } }]);
-    },
-  );
-
   it('throws a permanent refusal at once', async ({ endpoint, invoke }) => {
     endpoint.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
     expect(await invoke('terminating')).toMatchObject({ error: { errorType: 'UnauthorizedOperation' } });

@@ -78,6 +78,7 @@ describe("the function's process", () => {
   it('ends the invocation when the function ends its own process', async ({ folder }) => {
     const lambda = await startLambda(zipOf('exports.handler = async () => process.exit(3)'));
     await expect(lambda.invoke({})).rejects.toThrow("the function's process ended (exit code 3)");
+    await expect(lambda.invoke({})).rejects.toThrow("the function's process has ended");
     await lambda.stop();
     expect(readdirSync(folder)).toEqual([]);
   });
@@ -87,6 +88,7 @@ describe("the function's process", () => {
     expect(await lambda.invoke({})).toMatchObject({
       error: { errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 0.1 seconds' },
     });
+    await expect(lambda.invoke({})).rejects.toThrow();
     await lambda.stop();
     expect(readdirSync(folder)).toEqual([]);
   });

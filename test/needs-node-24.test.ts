@@ -17,9 +17,10 @@ const old = (process.env.PATH ?? '')
 if (!old) console.warn('what an old Node.js says is not tested: there is no Node.js 20 to 23 on the PATH');
 const tooOld = `Node.js 24.4 or later is needed, and this is ${old?.version}: run npm ci --ignore-scripts=false, which installs Node.js 24 here.\n`;
 
-it('each npm command in TypeScript looks at Node.js first', () => {
+it('each npm command looks at Node.js first', () => {
   expect(commands).not.toEqual([]);
   for (const command of commands) expect(command).toMatch(/^node --import \.\/scripts\/needs-node-24\.mjs scripts\//);
+  for (const name of ['test', 'test:slow']) expect(scripts[name]).toMatch(/^node scripts\/needs-node-24\.mjs && /);
 });
 
 it('asks for npm ci before it has run', async () => {

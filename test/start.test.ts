@@ -33,6 +33,12 @@ const it = test
     onTestFinished(() => endpoint.close());
     endpoint.instances.set(INSTANCE, { tags: new Map([['Name', 'theirs']]) });
     return endpoint;
+  })
+  .extend('serve', async ({ onTestFinished }) => async (listener: RequestListener) => {
+    const server = createServer(listener).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close().closeAllConnections());
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
 
 /** No AWS account but the one in `environment`. */
@@ -263,14 +269,7 @@ describe('npm start with AWS_ENDPOINT_URL', () => {
     expect(code).toMatch(`DescribeTags fails at ${endpoint.url}: HTTP status 401, AuthFailure: `);
   });
 
-  const withServer = test.extend('serve', async ({ onTestFinished }) => async (listener: RequestListener) => {
-    const server = createServer(listener).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    onTestFinished(() => void server.close().closeAllConnections());
-    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  });
-
-  withServer.for([
+  it.for([
     [502, '', /Unknown/],
     [404, '<!doctype html><html><head><meta charset=utf-8></head><body>Not found<br></body></html>', /XML parse error/],
     [200, '<!doctype html><html><body>Welcome</body></html>', /the answer has no list of tags/],
@@ -286,7 +285,7 @@ describe('npm start with AWS_ENDPOINT_URL', () => {
     },
   );
 
-  withServer.for([
+  it.for([
     ['does not answer', () => {}],
     ['begins an answer and does not continue', (_, response) => void response.writeHead(200).write('<')],
   ] satisfies [string, RequestListener][])('gives up on an endpoint that %s', async ([, listener], { serve }) => {
@@ -348,10 +347,13 @@ describe('npm start that is ended early', () => {
     expect(entries()).toEqual([]);
   });
 
-  it('leaves nothing behind when its output is closed', async ({ folder }) => {
-    const child = spawnStart({ TMPDIR: folder });
+  it('leaves nothing behind when its output is closed', async ({ folder, serve }) => {
+    // The endpoint answers only after the output was closed, so more output is sure to follow.
+    const closed = Promise.withResolvers<void>();
+    const url = await serve((_, response) => void closed.promise.then(() => response.end(DESCRIBED)));
+    const child = spawnStart({ AWS_ENDPOINT_URL: url, ...KEYS, TMPDIR: folder });
     const printed = text(child.stderr);
-    child.stdout.once('data', () => child.stdout.destroy());
+    child.stdout.once('data', () => child.stdout.destroy()).once('close', closed.resolve);
     const [code] = await once(child, 'close');
     const err = 'npm start: the output cannot be written: write EPIPE\n';
     expect({ code, err: await printed }).toEqual({ code: 1, err });

@@ -95,6 +95,8 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
     if ('log' in reply) log.push(reply.log);
     else end.resolve(reply);
   });
+  // A message cannot be sent to a process that has just ended.
+  child.on('error', (error) => end.reject(error));
   const exited = once(child, 'exit').then(([code, signalName]) => {
     end.reject(new Error(`the function's process ended (${signalName ?? `exit code ${code}`})`));
   });
@@ -106,6 +108,7 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
 
   async function invoke(event: unknown): Promise<Invocation> {
     signal.throwIfAborted();
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error("the function's process has ended");
     log = [];
     end = Promise.withResolvers<End>();
     const timeout = setTimeout(() => {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { SNSEvent } from 'aws-lambda';
 import options from '../../esbuild.config.mjs';
 import { startEc2Endpoint } from '../aws/ec2-endpoint.ts';
-import { LAMBDA_FLAGS } from '../aws/lambda.ts';
+import { FUNCTION_TIMEOUT_MS, LAMBDA_FLAGS } from '../aws/lambda.ts';
 import type { Terminal } from '../command.ts';
 import { environment } from './function.ts';
 import { terminatingEvent } from './local-ec2.ts';
@@ -15,9 +15,6 @@ import { built, SHIPPED, shipped, variantsFolder } from './variants.ts';
 
 /** EC2's limit for CreateTags: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html */
 const BUCKET = { capacity: 100, refillPerSecond: 10 };
-
-/** The function's timeout in template.yaml. */
-export const TIMEOUT_MS = 120_000;
 
 /** Numbers of instances. */
 export const SIZES: readonly number[] = [100, 300, 1000];
@@ -39,7 +36,7 @@ export async function scaleIn(sizes: readonly number[], terminal: Terminal): Pro
     title: 'Mass scale-in: N instances at the same moment',
     rows,
     notes: [
-      `EC2's bucket: ${BUCKET.capacity} calls, refilled at ${BUCKET.refillPerSecond} per second. The function's timeout: ${TIMEOUT_MS / 1000} s. One invocation each, without Lambda's retries.`,
+      `EC2's bucket: ${BUCKET.capacity} calls, refilled at ${BUCKET.refillPerSecond} per second. The function's timeout: ${FUNCTION_TIMEOUT_MS / 1000} s. One invocation each, without Lambda's retries.`,
       'Silent: the function succeeded but set no tag. Lost: the function failed and set no tag.',
     ],
   };
@@ -64,7 +61,11 @@ async function terminate(count: number, name: string, path: string, { err, signa
   try {
     await Promise.all(
       workers.map(({ ask }, worker) =>
-        ask({ path, events: events.filter((_, n) => n % size === worker), timeoutMs: TIMEOUT_MS } satisfies Assignment),
+        ask({
+          path,
+          events: events.filter((_, n) => n % size === worker),
+          timeoutMs: FUNCTION_TIMEOUT_MS,
+        } satisfies Assignment),
       ),
     );
     report();

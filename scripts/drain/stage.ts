@@ -51,7 +51,7 @@ export async function setStage(careful: boolean, options: StageOptions): Promise
     started.defer(() => haproxy.stop());
     haproxies.push(haproxy);
   }
-  const lambda = await startLambda(zip, { environment: { AWS_ENDPOINT_URL: ec2.url }, region: REGION });
+  const lambda = await startLambda(zip, { environment: { AWS_ENDPOINT_URL: ec2.url }, region: REGION, signal });
   started.defer(() => lambda.stop());
   signal.throwIfAborted();
   const consumers = await startConsumers(haproxies, { ec2, fleet, started }, options);
