@@ -46,7 +46,7 @@ const REPRODUCIBLE = {
 } as const;
 
 /**
- * Bundles the function into a file, and prints what the file holds.
+ * Writes the bundled function to a file, and prints size and hash of the file.
  * @throws Error that names the file when it cannot be written.
  */
 export async function writeBundle(file: string, terminal: Terminal, buildOptions = options): Promise<void> {

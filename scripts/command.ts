@@ -83,11 +83,12 @@ export function parseOptions<T extends ParseArgsConfig>(
   environment: NodeJS.ProcessEnv,
   config: T,
 ): ReturnType<typeof parseArgs<T>> {
-  for (const option of Object.keys(config.options ?? {})) {
-    // npm puts an option that it takes for its own into the environment.
-    if (environment[`npm_config_${option.replaceAll('-', '_')}`] === undefined || NPM_OPTIONS.includes(option))
-      continue;
-    throw new Error(`npm took --${option} for its own option; expected "--" before it: ${name} -- --${option}`);
+  // npm puts an option that it takes for its own into the environment.
+  const taken = Object.keys(config.options ?? {}).find(
+    (option) => !NPM_OPTIONS.includes(option) && `npm_config_${option.replaceAll('-', '_')}` in environment,
+  );
+  if (taken !== undefined) {
+    throw new Error(`npm took --${taken} for its own option; expected "--" before it: ${name} -- --${taken}`);
   }
   try {
     return parseArgs(config);

@@ -8,14 +8,7 @@ describe.concurrent('the zipped function, over a real socket', () => {
   it.for<[string, Fault]>([
     ['no answer', 'hang'],
     ['an answer that stops', 'hang in body'],
-  ])('sets the tag when EC2 works again after %s', async ([, fault], { endpoint, invoke }) => {
-    endpoint.faults.push(fault);
-    const { log, error } = await invoke('terminating');
-    expect(error).toBeUndefined();
-    expect(endpoint.instances.get(INSTANCE)?.tags.get('remove_from_lb')).toBe('yes');
-    expect(endpoint.calls.map(({ outcome }) => outcome)).toEqual([fault, 200]);
-    expect(log).toMatchObject([{ level: 'INFO', message: { outcome: 'tagged' } }]);
-  });
+  ])('sets the tag when EC2 works again after %s', ([, fault], { expectTagAfter }) => expectTagAfter(fault));
 
   it.for<Fault>(['hang', 'hang in body'])(
     'ends before its deadline when EC2 never answers: %s',

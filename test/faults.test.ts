@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest';
 import type { Fault } from '../scripts/aws/ec2-fault.ts';
-import { INSTANCE, it } from './zipped-function.ts';
+import { it } from './zipped-function.ts';
 
 describe.concurrent('the zipped function, over a real socket', () => {
   it.for<[string, Fault]>([
@@ -9,14 +9,7 @@ describe.concurrent('the zipped function, over a real socket', () => {
     ['a page from a proxy on the way', { status: 502, html: '<html><body><h1>502 Bad Gateway</h1></body></html>' }],
     ['a reset', 'reset'],
     ['an answer that is cut off', 'reset in body'],
-  ])('sets the tag when EC2 works again after %s', async ([, fault], { endpoint, invoke }) => {
-    endpoint.faults.push(fault);
-    const { log, error } = await invoke('terminating');
-    expect(error).toBeUndefined();
-    expect(endpoint.instances.get(INSTANCE)?.tags.get('remove_from_lb')).toBe('yes');
-    expect(endpoint.calls.map(({ outcome }) => outcome)).toEqual([fault, 200]);
-    expect(log).toMatchObject([{ level: 'INFO', message: { outcome: 'tagged' } }]);
-  });
+  ])('sets the tag when EC2 works again after %s', ([, fault], { expectTagAfter }) => expectTagAfter(fault));
 
   it('throws a permanent refusal at once', async ({ endpoint, invoke }) => {
     endpoint.lastingFault = { status: 403, code: 'UnauthorizedOperation' };

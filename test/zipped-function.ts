@@ -1,5 +1,6 @@
-import { it as test } from 'vitest';
+import { expect, it as test } from 'vitest';
 import { type Ec2EndpointOptions, startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
+import type { Fault } from '../scripts/aws/ec2-fault.ts';
 import { type LambdaOptions, startLambda } from '../scripts/aws/lambda.ts';
 import { bundle } from '../scripts/bundle.ts';
 import { event } from './event.ts';
@@ -27,4 +28,12 @@ export const it = test
   .extend('invoke', ({ start }) => async (events: unknown, timeoutMs = 15_000) => {
     const lambda = await start({ timeoutMs });
     return lambda.invoke(typeof events === 'string' ? event(events) : events);
+  })
+  .extend('expectTagAfter', ({ endpoint, invoke }) => async (fault: Fault) => {
+    endpoint.faults.push(fault);
+    const { log, error } = await invoke('terminating');
+    expect(error).toBeUndefined();
+    expect(endpoint.instances.get(INSTANCE)?.tags.get('remove_from_lb')).toBe('yes');
+    expect(endpoint.calls.map(({ outcome }) => outcome)).toEqual([fault, 200]);
+    expect(log).toMatchObject([{ level: 'INFO', message: { outcome: 'tagged' } }]);
   });

@@ -1,6 +1,6 @@
 import { escapeXml, list, page, Refusal, readFilters, succeed, tagXml } from './ec2-query.ts';
 
-/** An instance as this endpoint keeps it; change it in place to change what the next call sees. */
+/** An instance of this endpoint. A change in place shows in the next call. */
 export interface Instance {
   readonly tags: Map<string, string>;
   privateIpAddress?: string;

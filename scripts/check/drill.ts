@@ -98,7 +98,7 @@ export async function drill(instanceId: string, options: DrillOptions): Promise<
   if (problems.length === 0) say(`drained: ${verdictOf(timeline)}`);
   return problems.length === 0;
 
-  /** One look at everything. The load balancers come first: what is seen before the end was so before the end. */
+  /** Looks at everything once. The load balancers come first, so that their state is older than the instance's. */
   async function look(at: number): Promise<void> {
     for (const source of haproxies.filter((each) => !timeline.letGo.has(each))) {
       try {
@@ -106,7 +106,7 @@ export async function drill(instanceId: string, options: DrillOptions): Promise<
         timeline.letGo.set(source, at);
         say(`${seconds(at)}  gone from the load balancer (${source})`);
       } catch (error) {
-        // It may be reloading; what it says is shown once.
+        // The load balancer may be reloading. Each of its complaints is shown once.
         const complaint = error instanceof Error ? error.message : String(error);
         if (!complaints.has(complaint)) say(`${seconds(at)}  ${complaint}`);
         complaints.add(complaint);

@@ -137,7 +137,7 @@ async function checkRole(
     });
   }
 
-  /** A deny is mended where it stands; this names the policy. */
+  /** A deny has to be fixed in its own policy. This command names the policy. */
   function showStatements({ actions, resource }: typeof publish): string {
     return awsCommand(region, 'iam simulate-principal-policy', {
       'policy-source-arn': roleArn,

@@ -3,9 +3,9 @@ export interface Link {
   readonly link: string;
   /** The Auto Scaling group that it belongs to; null for what all groups share. */
   readonly group: string | null;
-  /** `unknown` is what could not be looked at. */
+  /** `unknown`: the link could not be examined. */
   readonly state: 'ok' | 'broken' | 'unknown';
-  /** What was found; of a broken link also what it does to the next scale-in, of an unknown one the reason. */
+  /** The finding. A broken link also names the effect on the next scale-in, an unknown one the reason. */
   readonly found: string;
   /** How to fix a broken link: a shell command, or a sentence if no command is safe. Null for every other link. */
   readonly mend: string | null;
@@ -26,7 +26,7 @@ export function findings(link: string, group: string | null = null): Findings {
   };
 }
 
-/** Looks at a link; what AWS does not let be seen, or an emulator does not have, makes it unknown. */
+/** Runs a check. A denied or unsupported call makes the link `unknown`. */
 export async function examine(
   link: string,
   group: string | null,
@@ -66,7 +66,7 @@ export function textOf(error: unknown): string {
   return text.replace(/\s+/g, ' ').slice(0, SHOWN_CHARACTERS);
 }
 
-/** What the SDK throws when it cannot read an answer; an emulator that lacks a call answers with a page of HTML. */
+/** Whether the SDK could not read an answer. An emulator that lacks a call answers with a page of HTML. */
 function isUnreadable(error: unknown): boolean {
   return error instanceof Error && error.message.includes('Deserialization error');
 }

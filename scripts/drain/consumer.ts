@@ -69,7 +69,7 @@ export interface Surroundings {
 
 /**
  * Runs something at once, and again after every interval, as a timer of systemd does.
- * @throws what the first run throws; what later runs throw becomes a failure.
+ * @throws the error of the first run. An error of a later run becomes a failure.
  */
 export async function runEvery(intervalMs: number, run: () => Promise<void>): Promise<RunningConsumer> {
   const failures: string[] = [];

@@ -20,7 +20,7 @@ export interface Figures {
   readonly answered: number;
   readonly lost: number;
   readonly lostByCause: Readonly<Record<Cause, number>>;
-  /** Of the answered requests, from when each was due. */
+  /** Percentiles of the answered requests, from the moment when each was due. */
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
   /** How late the load generator sent the latest request. */

@@ -23,7 +23,7 @@ export interface HaproxyOptions {
   readonly folder: string;
   /** The port that clients connect to. */
   readonly port: number;
-  /** Whether HAProxy does what it can by itself against servers that disappear. */
+  /** Whether HAProxy has health checks, retries and redispatch against servers that disappear. */
   readonly careful: boolean;
   /** The whole environment. */
   readonly environment: NodeJS.ProcessEnv;

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cause, type LoadOrder, type PlannedRequest, type Result, requestMix } from './load.ts';
 import { KEEP_ALIVE_MS } from './plan.ts';
 
-/** What the parent gets. */
+/** The messages to the parent. */
 export type LoadMessage =
   | { readonly startedAt: number }
   | { readonly sent: number; readonly lost: number }

@@ -44,10 +44,10 @@ export interface Result {
   readonly lateMs: number;
   /** Milliseconds from when it was due to its end. */
   readonly ms: number;
-  /** Who answered it; or else how it was lost. */
+  /** The server that answered. A lost request has a `cause` instead. */
   readonly server?: string;
   readonly cause?: Cause;
-  /** What came, where the cause alone does not say it. */
+  /** The actual answer or error, if the cause alone does not say it. */
   readonly detail?: string;
 }
 
@@ -87,7 +87,7 @@ export async function startLoad(order: LoadOrder): Promise<Load> {
     started.reject(error);
     ended.reject(error);
   });
-  // Whoever waits for the results gets it; the scenario may have failed before anybody does.
+  // The scenario may fail before it waits for the results. Then nobody handles this rejection.
   ended.promise.catch(() => {});
   child.send(order);
   return {

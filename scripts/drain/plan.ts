@@ -2,7 +2,7 @@ import type { Consumer } from './consumer.ts';
 
 /** What happens in every scenario, and when. Times are milliseconds since the load began. */
 export interface Plan {
-  /** Of the load's random choices: the same seed gives the same load. */
+  /** Seed of the load's random choices: the same seed gives the same load. */
   readonly seed: number;
   readonly requestsPerSecond: number;
   readonly loadMs: number;

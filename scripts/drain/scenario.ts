@@ -5,7 +5,7 @@ import { own } from './consumers/own.ts';
 import type { Result } from './load.ts';
 import { type StageOptions, setStage } from './stage.ts';
 
-/** What is done against lost requests. */
+/** The scenarios, named after their measure against lost requests. */
 export const SCENARIOS = {
   nothing: 'without anything',
   careful: 'careful HAProxy',
@@ -26,7 +26,7 @@ export interface ScaleIn {
   readonly instanceId: string;
   readonly hookAt?: number;
   taggedAt?: number;
-  /** When the last HAProxy had let go of it for good. */
+  /** When the last HAProxy stopped using the instance. Cleared if a HAProxy uses the instance again before it is killed. */
   outAt?: number;
   killedAt?: number;
 }
@@ -47,7 +47,7 @@ export interface ScenarioOutcome {
   readonly results: readonly Result[];
   readonly scaleIns: readonly ScaleIn[];
   readonly returned: Return;
-  /** What the function threw, in words. */
+  /** The errors that the function threw. */
   readonly functionErrors: readonly string[];
   /** A sentence for each run of a consumer that failed. */
   readonly consumerFailures: readonly string[];
@@ -115,7 +115,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
     if (instanceId !== toWarmPool) await forget(instanceId, leaving.killedAt + REMEMBERED_MS);
   }
 
-  /** EC2 forgets the removal tag first: whoever only subtracts what is tagged puts a dead server back. */
+  /** EC2 forgets the removal tag first. A consumer that only subtracts tagged instances then puts a dead server back. */
   async function forget(instanceId: string, time: number): Promise<void> {
     await at(time);
     ec2.instances.get(instanceId)?.tags.delete(tag.key);

@@ -3,7 +3,7 @@ import type { Evaluated } from './figures.ts';
 import { ANSWER_MS, heartbeatArithmetic, lastRequestsMs, type Plan } from './plan.ts';
 import { SCENARIOS, type ScaleIn, type ScenarioOutcome } from './scenario.ts';
 
-/** What a run is held against. */
+/** A run that is judged. */
 export interface Terms {
   readonly plan: Plan;
   /** The consumer of the scenario with the function. */
@@ -87,7 +87,7 @@ function commonProblems({ returned, consumerFailures, figures }: Evaluated): str
   ];
 }
 
-/** What the causes of the table do not say. */
+/** Details of lost requests that the table only counts as "other". */
 function unusual({ results }: ScenarioOutcome): string {
   const details = capped(results.flatMap(({ cause, detail }) => (cause === 'other' && detail ? [detail] : [])));
   return details.length > 0 ? ` (other: ${details.join(', ')})` : '';

@@ -32,7 +32,7 @@ export const runtimeApi: Consumer = {
       signal,
       environment: { ...environment, STATE_DIRECTORY: state, INTERVAL: String(PAUSE_S) },
       onLine(line) {
-        // What it changed begins with the socket; all else is a complaint, the AWS CLI's and socat's too.
+        // A line about a change begins with the socket. Every other line is a complaint of the script, the AWS CLI or socat.
         if (line.startsWith(`${statsSocket}: `)) onProgress(`         ${line.slice(statsSocket.length + 2)}`);
         else failures.push(line);
       },
