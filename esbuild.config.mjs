@@ -22,7 +22,7 @@ export const steps = [
   // what looks for settings in ~/.aws. What Lambda has is in runtime-config.ts; the two others are the SDK's own choice for
   // browsers, which have no ~/.aws either. These two gain 2 %, in 200 pairs with and without them.
   replace('what only other platforms need', {
-    '@aws-sdk/client-ec2/dist-es/runtimeConfig.js': resolve(PROJECT, 'src/runtime-config.ts'),
+    '@aws-sdk/client-ec2/dist-es/runtimeConfig.js': resolve(PROJECT, 'scripts/runtime-config.ts'),
     '@smithy/core/dist-es/submodules/endpoints/index.js': 'index.browser.js',
     '@aws-sdk/core/dist-es/submodules/httpAuthSchemes/index.js': 'index.browser.js',
   }),

@@ -2,12 +2,15 @@ import './scripts/needs-node-24.mjs';
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
+const FAST = ['test', 'scripts', 'examples', 'docs'].map((folder) => `${folder}/**/*.test.ts`);
 const SLOW = '**/*.slow.test.ts';
-const PROOF = 'test/drain.slow.test.ts';
+// Ruby's packages.
+const VENDOR = 'examples/chef/vendor/**';
+const PROOF = 'scripts/proof/drain.slow.test.ts';
 
 export default defineConfig({
   test: {
-    setupFiles: ['test/environment.ts'],
+    setupFiles: ['test/helpers/environment.ts'],
     unstubEnvs: true,
     restoreMocks: true,
     // The default is one worker fewer than CPUs. Many tests wait for a socket or a process, not for the CPU.
@@ -16,12 +19,12 @@ export default defineConfig({
       {
         extends: true,
         // Needs nothing beyond npm.
-        test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [SLOW] },
+        test: { name: 'fast', include: FAST, exclude: [SLOW, VENDOR] },
       },
       {
         extends: true,
         // Starts HAProxy, socat, the AWS CLI or Chef, or waits for real seconds.
-        test: { name: 'slow', include: [SLOW], exclude: [PROOF], testTimeout: 120_000, hookTimeout: 120_000 },
+        test: { name: 'slow', include: [SLOW], exclude: [PROOF, VENDOR], testTimeout: 120_000, hookTimeout: 120_000 },
       },
       {
         extends: true,

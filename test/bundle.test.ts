@@ -8,8 +8,8 @@ import { unzipSync } from 'fflate';
 import { describe, expect } from 'vitest';
 import { bundle } from '../scripts/bundle.ts';
 import { temporaryFolder } from '../scripts/temporary-folder.ts';
-import { event } from './event.ts';
-import { INSTANCE, it } from './zipped-function.ts';
+import { event } from './helpers/event.ts';
+import { INSTANCE, it } from './helpers/zipped-function.ts';
 
 const PROJECT = fileURLToPath(new URL('..', import.meta.url));
 const zip = Buffer.from((await bundle()).zip);

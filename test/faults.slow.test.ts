@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest';
-import type { Fault } from '../scripts/aws/ec2-fault.ts';
-import { event } from './event.ts';
-import { INSTANCE, it } from './zipped-function.ts';
+import type { Fault } from '../scripts/local-aws/ec2-fault.ts';
+import { event } from './helpers/event.ts';
+import { INSTANCE, it } from './helpers/zipped-function.ts';
 
 describe.concurrent('the zipped function, over a real socket', () => {
   // The function gives up such a call after REQUEST_TIMEOUT_MS.

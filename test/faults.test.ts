@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest';
-import type { Fault } from '../scripts/aws/ec2-fault.ts';
-import { it } from './zipped-function.ts';
+import type { Fault } from '../scripts/local-aws/ec2-fault.ts';
+import { it } from './helpers/zipped-function.ts';
 
 describe.concurrent('the zipped function, over a real socket', () => {
   it.for<[string, Fault]>([

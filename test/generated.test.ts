@@ -2,8 +2,8 @@ import { CreateTagsCommand, DeleteTagsCommand, EC2Client } from '@aws-sdk/client
 import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
 import { beforeEach, expect, it } from 'vitest';
-import { event, eventWith, withText } from './event.ts';
-import { coldStart } from './invoke.ts';
+import { event, eventWith, withText } from './helpers/event.ts';
+import { coldStart } from './helpers/invoke.ts';
 
 const ec2 = mockClient(EC2Client);
 

@@ -1,9 +1,9 @@
 import { CreateTagsCommand, DeleteTagsCommand, EC2Client, EC2ServiceException } from '@aws-sdk/client-ec2';
 import { mockClient } from 'aws-sdk-client-mock';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { event, publishedAt } from './event.ts';
-import { useFakeTime } from './fake-time.ts';
-import { coldStart } from './invoke.ts';
+import { event, publishedAt } from './helpers/event.ts';
+import { useFakeTime } from './helpers/fake-time.ts';
+import { coldStart } from './helpers/invoke.ts';
 
 const ec2 = mockClient(EC2Client);
 const NOW = Date.parse('2026-11-23T12:00:00.000Z');

@@ -2,8 +2,8 @@ import { CreateTagsCommand, DeleteTagsCommand, EC2Client } from '@aws-sdk/client
 import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { event, publishedAt } from './event.ts';
-import { coldStart } from './invoke.ts';
+import { event, publishedAt } from './helpers/event.ts';
+import { coldStart } from './helpers/invoke.ts';
 
 const HEARTBEAT_MS = 300_000;
 const DAY_MS = 86_400_000;

@@ -1,8 +1,8 @@
 import { CreateTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { mockClient } from 'aws-sdk-client-mock';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { event, eventWith } from './event.ts';
-import { coldStart, type Outcome } from './invoke.ts';
+import { event, eventWith } from './helpers/event.ts';
+import { coldStart, type Outcome } from './helpers/invoke.ts';
 
 const ec2 = mockClient(EC2Client);
 

@@ -2,8 +2,8 @@ import { CreateTagsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { HttpRequest } from '@smithy/core/protocols';
 import { mockClient } from 'aws-sdk-client-mock';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { event, publishedAt } from './event.ts';
-import { coldStart } from './invoke.ts';
+import { event, publishedAt } from './helpers/event.ts';
+import { coldStart } from './helpers/invoke.ts';
 
 const ec2 = mockClient(EC2Client);
 

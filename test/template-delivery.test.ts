@@ -5,10 +5,10 @@ import { mockClient } from 'aws-sdk-client-mock';
 import { describe, expect, it } from 'vitest';
 import { readMessage } from '../src/lifecycle-message.ts';
 import { readSettings } from '../src/settings.ts';
-import { event } from './event.ts';
-import { combinations, comparedKeys, type FilterPolicy, passes } from './filter-policy.ts';
-import { coldStart } from './invoke.ts';
-import { deploy, ofType, propertiesOf, type Stack, TEMPLATE } from './stack.ts';
+import { event } from './helpers/event.ts';
+import { combinations, comparedKeys, type FilterPolicy, passes } from './helpers/filter-policy.ts';
+import { coldStart } from './helpers/invoke.ts';
+import { deploy, ofType, propertiesOf, type Stack, TEMPLATE } from './helpers/stack.ts';
 
 const EXISTING_TOPIC = 'arn:aws:sns:us-west-2:123456789012:existing';
 

@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { startEc2Endpoint } from '../scripts/aws/ec2-endpoint.ts';
-import { startLambda } from '../scripts/aws/lambda.ts';
-import type { LogEntry } from '../scripts/aws/lambda-process.ts';
 import { bundle } from '../scripts/bundle.ts';
-import { type Alarm, metricsOf, stateOf } from './alarm.ts';
-import { event, eventWith } from './event.ts';
-import { finds, select } from './log-pattern.ts';
-import { deploy, ofType, propertiesOf } from './stack.ts';
+import { startEc2Endpoint } from '../scripts/local-aws/ec2-endpoint.ts';
+import { startLambda } from '../scripts/local-aws/lambda.ts';
+import type { LogEntry } from '../scripts/local-aws/lambda-process.ts';
+import { type Alarm, metricsOf, stateOf } from './helpers/alarm.ts';
+import { event, eventWith } from './helpers/event.ts';
+import { finds, select } from './helpers/log-pattern.ts';
+import { deploy, ofType, propertiesOf } from './helpers/stack.ts';
 
 interface MetricFilter {
   readonly LogGroupName: string;

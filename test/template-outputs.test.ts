@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { deploy } from './stack.ts';
+import { deploy } from './helpers/stack.ts';
 
 const stack = deploy({ TagKey: 'lb/drain=1', TagValue: 'now' });
 

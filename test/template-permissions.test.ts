@@ -1,10 +1,10 @@
 import { EC2Client } from '@aws-sdk/client-ec2';
 import { mockClient } from 'aws-sdk-client-mock';
 import { describe, expect, it } from 'vitest';
-import { event } from './event.ts';
-import { coldStart } from './invoke.ts';
-import { actionsOf, allows, type PolicyDocument, type Request, type Statement } from './policy.ts';
-import { deploy, ofType, propertiesOf, type Stack } from './stack.ts';
+import { event } from './helpers/event.ts';
+import { coldStart } from './helpers/invoke.ts';
+import { actionsOf, allows, type PolicyDocument, type Request, type Statement } from './helpers/policy.ts';
+import { deploy, ofType, propertiesOf, type Stack } from './helpers/stack.ts';
 
 interface Role {
   readonly AssumeRolePolicyDocument: PolicyDocument;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type Alarm, type AlarmState, metricsOf, stateOf } from './alarm.ts';
-import { finds } from './log-pattern.ts';
-import { deploy, ofType, propertiesOf } from './stack.ts';
+import { type Alarm, type AlarmState, metricsOf, stateOf } from './helpers/alarm.ts';
+import { finds } from './helpers/log-pattern.ts';
+import { deploy, ofType, propertiesOf } from './helpers/stack.ts';
 
 const stack = deploy({ AutoScalingGroupName: 'web' });
 const alarm = propertiesOf<Alarm>(stack, 'SilenceAlarm');

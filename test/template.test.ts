@@ -8,7 +8,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import options from '../esbuild.config.mjs';
 import { bundle, ZIP_FILE } from '../scripts/bundle.ts';
 import { readSettings } from '../src/settings.ts';
-import { deploy, propertiesOf, TEMPLATE, TEMPLATE_TEXT } from './stack.ts';
+import { deploy, propertiesOf, TEMPLATE, TEMPLATE_TEXT } from './helpers/stack.ts';
 
 interface FunctionProperties {
   readonly CodeUri: string;

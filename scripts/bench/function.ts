@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { LAMBDA_FLAGS, lambdaEnvironment } from '../aws/lambda.ts';
+import { LAMBDA_FLAGS, lambdaEnvironment } from '../local-aws/lambda.ts';
 
 const REGION = 'us-west-2';
 

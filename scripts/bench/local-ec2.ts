@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type Ec2Endpoint, startEc2Endpoint } from '../aws/ec2-endpoint.ts';
+import { type Ec2Endpoint, startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
 
 /** The event that the benchmarks send. */
 export async function terminatingEvent(): Promise<string> {

@@ -8,7 +8,7 @@ import { LambdaClient } from '@aws-sdk/client-lambda';
 import { SNSClient } from '@aws-sdk/client-sns';
 import { SQSClient } from '@aws-sdk/client-sqs';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import { findCredentials, readEndpointUrl } from '../aws/endpoint.ts';
+import { findCredentials, readEndpointUrl } from '../aws-endpoint.ts';
 
 /** A client for each service that the chain runs through, with region, credentials and endpoint as the SDK finds them. */
 export interface Clients {

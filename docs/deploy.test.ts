@@ -1,0 +1,58 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../scripts/temporary-folder.ts';
+import { TEMPLATE } from '../test/helpers/stack.ts';
+
+const page = readFileSync(new URL('deploy.md', import.meta.url), 'utf8');
+const folder = await temporaryFolder('deploy-page-');
+afterAll(() => folder.remove());
+
+describe('the page on how to deploy', () => {
+  it.each(Object.entries(TEMPLATE.Parameters))('has the parameter %s, with its default', (name, { Default = '' }) => {
+    const [, , held = 'no such row'] = new RegExp(`^\\| \`${name}\` (\\|([^|]*))\\|`, 'm').exec(page) ?? [];
+    expect(held.trim().replaceAll('`', '')).toBe(String(Default));
+  });
+
+  it('has a policy for whoever deploys that is JSON', () => {
+    const policy = JSON.parse(/```json\n(.*?)```/s.exec(page)?.[1] ?? '');
+    expect(policy.Statement.length).toBeGreaterThan(0);
+  });
+});
+
+describe('the shell function output of the page on how to operate', () => {
+  const operate = readFileSync(new URL('operate.md', import.meta.url), 'utf8');
+  const definition = /^output\(\) \{\n.*?^\}\n/ms.exec(operate)?.[0] ?? '';
+  const programs = join(folder.path, 'programs');
+  mkdirSync(programs);
+
+  /** Runs a script after the definition of the function, with an AWS CLI that does this. */
+  function run(script: string, aws: string) {
+    writeFileSync(join(programs, 'aws'), `#!/bin/sh\n${aws}\n`, { mode: 0o755 });
+    const env = { PATH: `${programs}:${process.env.PATH}`, STACK: 'drain' };
+    const { stdout, stderr, status } = spawnSync('sh', ['-c', definition + script], { env, encoding: 'utf8' });
+    return { stdout, stderr, status };
+  }
+
+  it('prints the output of the stack', () => {
+    const aws = `case "$*" in *"--stack-name drain"*"OutputKey=='TopicArn'"*) echo arn:topic ;; esac`;
+    expect(run('TOPIC=$(output TopicArn) && echo "$TOPIC"', aws)).toEqual({
+      stdout: 'arn:topic\n',
+      stderr: '',
+      status: 0,
+    });
+  });
+
+  it.each([
+    ['prints nothing', '', ''],
+    ['prints None', 'echo None', ''],
+    ['fails', 'echo "no such stack" >&2; exit 255', 'no such stack\n'],
+  ])('fails and says so where the AWS CLI %s', (_, aws, message) => {
+    expect(run('TOPIC=$(output TopicArn) && echo "went on"', aws)).toEqual({
+      stdout: '',
+      stderr: `${message}no output TopicArn of the stack drain\n`,
+      status: 1,
+    });
+  });
+});

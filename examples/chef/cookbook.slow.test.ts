@@ -1,0 +1,169 @@
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { temporaryFolder } from '../../scripts/temporary-folder.ts';
+import { skippedWithout } from '../../test/helpers/programs.ts';
+
+const COOKBOOK = 'examples/chef/cookbooks/haproxy_ec2';
+
+const skipped = skippedWithout({ ruby: '--version', haproxy: '-v' }, 'the Chef cookbook');
+
+/** Instances as `HaproxyEc2.servers` sees them: id, tags. */
+type Instances = readonly (readonly [id: string, tags: Readonly<Record<string, string>>])[];
+
+// EC2's client, its pages given: what it was asked for is in the output.
+const SERVERS = `
+require 'json'
+load ARGV.fetch(0)
+Tag = Struct.new(:key, :value)
+Instance = Struct.new(:instance_id, :private_ip_address, :tags)
+Reservation = Struct.new(:instances)
+Page = Struct.new(:reservations)
+pages, settings = JSON.parse($stdin.read).values_at('pages', 'settings')
+asked = nil
+ec2 = Object.new
+ec2.define_singleton_method(:describe_instances) do |**question|
+  asked = question
+  pages.map do |page|
+    Page.new(page.map { |id, tags| Reservation.new([Instance.new(id, "10.0.0.#{id[-1]}", tags.map { |tag| Tag.new(*tag) })]) })
+  end
+end
+servers = HaproxyEc2.servers(ec2, settings)
+puts JSON.generate(servers: servers, asked: asked)
+`;
+
+const SETTINGS = {
+  member_tag: { key: 'aws:autoscaling:groupName', value: 'web' },
+  removal_tag: { key: 'remove_from_lb', value: 'yes' },
+  port: 8080,
+};
+
+describe.skipIf(skipped)('HaproxyEc2.servers', () => {
+  test('asks EC2 for the running members, a thousand to a page', async () => {
+    const { stdout } = await serversOf([[['i-1', {}]]]);
+    expect(JSON.parse(stdout).asked).toEqual({
+      filters: [
+        { name: 'tag:aws:autoscaling:groupName', values: ['web'] },
+        { name: 'instance-state-name', values: ['running'] },
+      ],
+      max_results: 1000,
+    });
+  });
+
+  test('keeps those without the removal tag, of every page, in the order of their ids', async () => {
+    const { stdout } = await serversOf([
+      [
+        ['i-3', {}],
+        ['i-2', { remove_from_lb: 'yes' }],
+      ],
+      [['i-1', { Name: 'remove_from_lb' }]],
+    ]);
+    expect(JSON.parse(stdout).servers).toEqual([
+      { id: 'i-1', address: '10.0.0.1', port: 8080 },
+      { id: 'i-3', address: '10.0.0.3', port: 8080 },
+    ]);
+  });
+
+  test.each([
+    { tags: { remove_from_lb: 'no' }, why: 'another value' },
+    { tags: { remove_from_lb: '' }, why: 'an empty value' },
+    { tags: { Remove_From_Lb: 'yes' }, why: 'another key' },
+    { tags: { answer: 'yes' }, why: 'the value under another key' },
+  ])('keeps an instance with $why', async ({ tags }) => {
+    const { stdout } = await serversOf([[['i-1', tags]]]);
+    expect(JSON.parse(stdout).servers).toHaveLength(1);
+  });
+
+  test('takes member tag, removal tag and port from the attributes', async () => {
+    const { stdout } = await serversOf(
+      [
+        [
+          ['i-1', { drain: 'now' }],
+          ['i-2', { remove_from_lb: 'yes' }],
+        ],
+      ],
+      { member_tag: { key: 'Role', value: 'shop' }, removal_tag: { key: 'drain', value: 'now' }, port: 81 },
+    );
+    const { asked, servers } = JSON.parse(stdout);
+    expect(asked.filters[0]).toEqual({ name: 'tag:Role', values: ['shop'] });
+    expect(servers).toEqual([{ id: 'i-2', address: '10.0.0.2', port: 81 }]);
+  });
+
+  test.each<{ pages: Instances[]; of: number }>([
+    { pages: [[]], of: 0 },
+    { pages: [[['i-1', { remove_from_lb: 'yes' }]]], of: 1 },
+  ])('fails rather than leaving no server, with $of instances running', async ({ pages, of }) => {
+    const { code, stdout, stderr } = await serversOf(pages);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain(
+      `no server to keep in aws:autoscaling:groupName=web, of ${of} running; HAProxy is left as it is`,
+    );
+  });
+
+  test.each([null, ''])('fails when the name of the group is %j', async (value) => {
+    const { code, stderr } = await serversOf([[['i-1', {}]]], {
+      ...SETTINGS,
+      member_tag: { ...SETTINGS.member_tag, value },
+    });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /node\['haproxy_ec2'\]\['member_tag'\]\['value'\] is (nil|""); expected the value of aws:autoscaling:groupName/,
+    );
+  });
+});
+
+// Chef's `render` for partials, in plain ERB.
+const RENDER = `
+require 'erb'
+require 'json'
+@servers = JSON.parse($stdin.read, symbolize_names: true)
+define_method(:render) { |file| ERB.new(File.read(File.join(ARGV.fetch(0), file)), trim_mode: '-').result(binding) }
+print render('haproxy.cfg.erb')
+`;
+
+describe.skipIf(skipped)('the template', () => {
+  test('puts every server at the end of the backend', async () => {
+    const configuration = await rendered(['i-1', 'i-2']);
+    expect(configuration).toMatch(
+      /\nbackend web\n(?: {4}.+\n)+ {4}server i-1 10.0.0.1:80\n {4}server i-2 10.0.0.2:80\n$/,
+    );
+  });
+
+  test('keeps idle client connections until their next response', async () => {
+    expect(await rendered(['i-1'])).toMatch(/\ndefaults\n(?: {4}.+\n)* {4}option idle-close-on-response\n/);
+  });
+
+  test('gives old workers more time than the longest request and a kept-alive connection take', async () => {
+    const configuration = await rendered(['i-1']);
+    const seconds = (name: string) => Number(new RegExp(`^ +${name} (\\d+)s$`, 'm').exec(configuration)?.[1]);
+    expect(seconds('hard-stop-after')).toBeGreaterThan(seconds('timeout server') + seconds('timeout http-keep-alive'));
+  });
+
+  test('is a configuration that HAProxy accepts', async () => {
+    await using folder = await temporaryFolder('chef-cookbook-');
+    const file = join(folder.path, 'haproxy.cfg');
+    await writeFile(file, await rendered(['i-1', 'i-2']));
+    const { code, stderr } = await run('haproxy', ['-c', '-f', file]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+});
+
+async function rendered(ids: string[]): Promise<string> {
+  const servers = ids.map((id, n) => ({ id, address: `10.0.0.${n + 1}`, port: 80 }));
+  const { code, stdout, stderr } = await run('ruby', ['-e', RENDER, `${COOKBOOK}/templates`], JSON.stringify(servers));
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout;
+}
+
+function serversOf(pages: readonly Instances[], settings: object = SETTINGS) {
+  const input = JSON.stringify({ pages, settings });
+  return run('ruby', ['-e', SERVERS, `${COOKBOOK}/libraries/haproxy_ec2.rb`], input);
+}
+
+function run(file: string, args: string[], input = '') {
+  return new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
+    const child = execFile(file, args, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }));
+    child.stdin?.end(input);
+  });
+}

@@ -1,0 +1,54 @@
+import { parseOptions, runCommand, type Terminal } from '../command.ts';
+import { coldStart } from './cold-start.ts';
+import { SIZES, scaleIn } from './scale-in.ts';
+import { type Table, write } from './table.ts';
+
+const NAME = 'npm run bench';
+const BENCHMARKS = ['cold-start', 'scale-in'];
+const USAGE = `${NAME} -- [${BENCHMARKS.join('] [')}] [--runs N] [--json]
+
+  cold-start    load and first call of the bundle, compared with other ways to build the function
+  scale-in      N instances terminated at once under EC2's limit, compared with the SDK's default retry
+  --runs N      processes for each row of cold-start; 20 by default
+  --json        tables as JSON
+
+Without a name it runs both, about three minutes.`;
+
+/** @param sizes numbers of instances for scale-in. */
+export async function main(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  terminal: Terminal,
+  sizes = SIZES,
+): Promise<number> {
+  const { values, positionals } = parseOptions(NAME, environment, {
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      runs: { type: 'string', default: '20' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) {
+    terminal.out(USAGE);
+    return 0;
+  }
+  const unknown = positionals.find((name) => !BENCHMARKS.includes(name));
+  if (unknown !== undefined) {
+    throw new Error(`the benchmark is ${JSON.stringify(unknown)}; expected ${BENCHMARKS.join(' or ')}`);
+  }
+  const runs = Number(values.runs);
+  if (!Number.isInteger(runs) || runs < 1) {
+    throw new Error(`--runs is ${JSON.stringify(values.runs)}; expected a whole number from 1`);
+  }
+  const wanted = (name: string) => positionals.length === 0 || positionals.includes(name);
+
+  const tables: Table[] = [];
+  if (wanted('cold-start')) tables.push(await coldStart(runs, terminal));
+  if (wanted('scale-in')) tables.push(await scaleIn(sizes, terminal));
+  terminal.out(values.json ? JSON.stringify(tables, null, 2) : tables.map(write).join('\n\n'));
+  return 0;
+}
+
+if (import.meta.main) await runCommand(NAME, main);

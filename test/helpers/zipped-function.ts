@@ -1,0 +1,39 @@
+import { expect, it as test } from 'vitest';
+import { bundle } from '../../scripts/bundle.ts';
+import { type Ec2EndpointOptions, startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
+import type { Fault } from '../../scripts/local-aws/ec2-fault.ts';
+import { type LambdaOptions, startLambda } from '../../scripts/local-aws/lambda.ts';
+import { event } from './event.ts';
+
+export const INSTANCE = 'i-05629ab7d9287e205';
+
+// The bundle, because the build leaves parts of the SDK out.
+const { zip } = await bundle();
+
+/** A test with an EC2 endpoint of its own, and the zipped function in a process of its own. */
+export const it = test
+  .extend('bucket', undefined as Ec2EndpointOptions['bucket'])
+  .extend('endpoint', async ({ bucket, onTestFinished }) => {
+    const endpoint = await startEc2Endpoint(bucket && { bucket });
+    onTestFinished(() => endpoint.close());
+    endpoint.instances.set(INSTANCE, { tags: new Map([['Name', 'web-1']]) });
+    return endpoint;
+  })
+  .extend('start', ({ endpoint, onTestFinished }) => async (options: LambdaOptions = {}) => {
+    const environment = { AWS_ENDPOINT_URL: endpoint.url, ...options.environment };
+    const lambda = await startLambda(zip, { timeoutMs: 15_000, ...options, environment });
+    onTestFinished(() => lambda.stop());
+    return lambda;
+  })
+  .extend('invoke', ({ start }) => async (events: unknown, timeoutMs = 15_000) => {
+    const lambda = await start({ timeoutMs });
+    return lambda.invoke(typeof events === 'string' ? event(events) : events);
+  })
+  .extend('expectTagAfter', ({ endpoint, invoke }) => async (fault: Fault) => {
+    endpoint.faults.push(fault);
+    const { log, error } = await invoke('terminating');
+    expect(error).toBeUndefined();
+    expect(endpoint.instances.get(INSTANCE)?.tags.get('remove_from_lb')).toBe('yes');
+    expect(endpoint.calls.map(({ outcome }) => outcome)).toEqual([fault, 200]);
+    expect(log).toMatchObject([{ level: 'INFO', message: { outcome: 'tagged' } }]);
+  });
