@@ -8,6 +8,9 @@ export interface Settings {
   readonly maxAgeMs: number;
 }
 
+/** The tag that the function sets when its settings name no other. */
+export const DEFAULT_TAG = { key: 'remove_from_lb', value: 'yes' } as const;
+
 /** The environment variables that are read. */
 export const SETTING_NAMES = ['TAG_KEY', 'TAG_VALUE', 'HEARTBEAT_TIMEOUT'] as const;
 
@@ -29,7 +32,7 @@ const MAX_HEARTBEAT_SECONDS = 172_800;
  * @throws InvalidFieldError named InvalidSettingError, with the variable and the rule that it breaks.
  */
 export function readSettings(environment: Environment): Settings {
-  const key = readText(environment, 'TAG_KEY', 'remove_from_lb', MAX_KEY_CHARACTERS);
+  const key = readText(environment, 'TAG_KEY', DEFAULT_TAG.key, MAX_KEY_CHARACTERS);
   if (/^aws:/i.test(key)) {
     throw new InvalidFieldError(
       'InvalidSettingError',
@@ -38,7 +41,7 @@ export function readSettings(environment: Environment): Settings {
       'a key without the prefix aws:, which is reserved',
     );
   }
-  const value = readText(environment, 'TAG_VALUE', 'yes', MAX_VALUE_CHARACTERS);
+  const value = readText(environment, 'TAG_VALUE', DEFAULT_TAG.value, MAX_VALUE_CHARACTERS);
   return { tag: { key, value }, maxAgeMs: readMaxAge(environment.HEARTBEAT_TIMEOUT) };
 }
 
