@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../scripts/temporary-folder.ts';
-import { TEMPLATE } from '../test/helpers/stack.ts';
+import { TEMPLATE, TEMPLATE_TEXT } from '../test/helpers/stack.ts';
 
 const page = readFileSync(new URL('deploy.md', import.meta.url), 'utf8');
 const folder = await temporaryFolder('deploy-page-');
@@ -11,11 +11,17 @@ afterAll(() => folder.remove());
 
 describe('the page on how to deploy', () => {
   it.each(Object.entries(TEMPLATE.Parameters))('has the parameter %s, with its default', (name, { Default = '' }) => {
-    const [, , held = 'no such row'] = new RegExp(`^\\| \`${name}\` (\\|([^|]*))\\|`, 'm').exec(page) ?? [];
-    expect(held.trim().replaceAll('`', '')).toBe(String(Default));
+    const [, , actual = 'no such row'] = new RegExp(`^\\| \`${name}\` (\\|([^|]*))\\|`, 'm').exec(page) ?? [];
+    expect(actual.trim().replaceAll('`', '')).toBe(String(Default));
   });
 
-  it('has a policy for whoever deploys that is JSON', () => {
+  it('has Terraform replace the line of the template that names the zip', () => {
+    const [, line = ''] = /replace\(file\("template.yaml"\), "([^"]+)"/.exec(page) ?? [];
+    expect(TEMPLATE_TEXT.split(line)).toHaveLength(2);
+    expect(TEMPLATE_TEXT).toContain(`\n      ${line}\n`);
+  });
+
+  it('has a policy for the deployer that is JSON', () => {
     const policy = JSON.parse(/```json\n(.*?)```/s.exec(page)?.[1] ?? '');
     expect(policy.Statement.length).toBeGreaterThan(0);
   });
@@ -27,7 +33,7 @@ describe('the shell function output of the page on how to operate', () => {
   const programs = join(folder.path, 'programs');
   mkdirSync(programs);
 
-  /** Runs a script after the definition of the function, with an AWS CLI that does this. */
+  /** Runs a script after the definition of the function, with a stub of the AWS CLI. */
   function run(script: string, aws: string) {
     writeFileSync(join(programs, 'aws'), `#!/bin/sh\n${aws}\n`, { mode: 0o755 });
     const env = { PATH: `${programs}:${process.env.PATH}`, STACK: 'drain' };
