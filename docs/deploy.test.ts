@@ -3,7 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../scripts/temporary-folder.ts';
-import { TEMPLATE, TEMPLATE_TEXT } from '../test/helpers/stack.ts';
+import { policiesOf, roleMay, serviceMay } from '../test/helpers/policy.ts';
+import { deploy, TEMPLATE, TEMPLATE_TEXT } from '../test/helpers/stack.ts';
 
 const page = readFileSync(new URL('deploy.md', import.meta.url), 'utf8');
 const folder = await temporaryFolder('deploy-page-');
@@ -24,6 +25,24 @@ describe('the page on how to deploy', () => {
   it('has a policy for the deployer that is JSON', () => {
     const policy = JSON.parse(/```json\n(.*?)```/s.exec(page)?.[1] ?? '');
     expect(policy.Statement.length).toBeGreaterThan(0);
+  });
+});
+
+describe('the statements for the keys of encrypted topics', () => {
+  const blocks = [...page.matchAll(/```json\n(\[.*?)```/gs)].map(([, text = '']) => JSON.parse(text));
+  const policy = { Version: '2012-10-17', Statement: blocks.flat() };
+  const key = 'arn:aws:kms:us-west-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab';
+  const TopicArn = 'arn:aws:sns:us-west-2:123456789012:existing';
+  const hookRole = policiesOf(deploy({ TopicArn, TopicKeyArn: key }), 'HookRole');
+  const role = (name: string) => ({ 'aws:PrincipalArn': `arn:aws:iam::123456789012:role/${name}` });
+
+  it.each(['kms:GenerateDataKey', 'kms:Decrypt'])('let the hook role and CloudWatch call %s', async (action) => {
+    const call = { action, resource: key };
+    const hook = (name: string) => roleMay(hookRole, { ...call, context: role(name) }, policy);
+    expect(await hook('remove-from-lb-HookRole-1A2B')).toBe(true);
+    expect(await hook('another-role')).toBe(false);
+    expect(await serviceMay('cloudwatch.amazonaws.com', policy, call)).toBe(true);
+    expect(await serviceMay('events.amazonaws.com', policy, call)).toBe(false);
   });
 });
 

@@ -96,43 +96,91 @@ it('the log is kept for as long as the parameter says', () => {
 const FUNCTION = [{ Name: 'FunctionName', Value: 'Function' }];
 const QUEUE = [{ Name: 'QueueName', Value: 'FailureQueue.QueueName' }];
 
+/** An alarm's metric with its statistic for each minute. */
+function metric(Namespace: string, MetricName: string, Dimensions: unknown, Stat: string) {
+  return { Metric: { Namespace, MetricName, Dimensions }, Stat, Period: 60 };
+}
+
+// Lambda gives an error the time at which its call started.
+const { Timeout } = propertiesOf<{ Timeout: number }>(stack, 'Function');
+const late = Math.ceil(Timeout / 60) + 1;
+
+/** The states of an alarm while a call succeeds in every minute, and one value comes late. */
+function statesWith(alarm: Alarm, id: string, value: number) {
+  return statesOf(alarm, { [id]: [0, { value, late }, 0, 0, 0, 0, 0] });
+}
+
 describe('the alarms', () => {
   it.each([
     ['ErrorsAlarm', 'Errors'],
     ['ThrottlesAlarm', 'Throttles'],
     ['DroppedEventsAlarm', 'AsyncEventsDropped'],
-  ])('%s rings at the first %s of the function, and ends', (id, MetricName) => {
+  ])('%s rings at the first %s of the function, also at a late one, and ends', (id, name) => {
     const alarm = propertiesOf<Alarm>(stack, id);
-    const Metric = { Namespace: 'AWS/Lambda', MetricName, Dimensions: FUNCTION };
-    expect(metricsOf(alarm)).toEqual({ metric: { Metric, Stat: 'Sum', Period: 60 } });
-    expect(statesOf(alarm, { metric: [undefined, 0, 1, undefined] })).toEqual(['OK', 'OK', 'ALARM', 'OK']);
+    expect(metricsOf(alarm)).toEqual({ metric: metric('AWS/Lambda', name, FUNCTION, 'Sum') });
+    const states = statesOf(alarm, { metric: [undefined, 0, 1, ...Array<undefined>(5)] });
+    expect(states).toEqual(['OK', 'OK', ...Array<string>(5).fill('ALARM'), 'OK']);
+    expect(statesWith(alarm, 'metric', 1)).toEqual(['OK', 'OK', 'OK', 'OK', 'ALARM', 'ALARM', 'OK']);
   });
 
-  it('FailureQueueAlarm rings at the first message, and does not end while somebody reads it', () => {
+  describe('FailureQueueAlarm', () => {
     const alarm = propertiesOf<Alarm>(stack, 'FailureQueueAlarm');
-    const of = (MetricName: string) => ({
-      Metric: { Namespace: 'AWS/SQS', MetricName: `ApproximateNumberOfMessages${MetricName}`, Dimensions: QUEUE },
-      Stat: 'Maximum',
-      Period: 60,
+    const minutes = (count: number, value: number | undefined) => Array<number | undefined>(count).fill(value);
+
+    it('looks at messages that lie there and at messages that somebody reads', () => {
+      expect(metricsOf(alarm)).toEqual({
+        visible: metric('AWS/SQS', 'ApproximateNumberOfMessagesVisible', QUEUE, 'Maximum'),
+        hidden: metric('AWS/SQS', 'ApproximateNumberOfMessagesNotVisible', QUEUE, 'Maximum'),
+      });
     });
-    expect(metricsOf(alarm)).toEqual({ visible: of('Visible'), hidden: of('NotVisible') });
-    const states = statesOf(alarm, { visible: [undefined, 0, 1, 0, 1, 0], hidden: [undefined, 0, 0, 1, 1, 0] });
-    expect(states).toEqual(['OK', 'OK', 'ALARM', 'ALARM', 'ALARM', 'OK']);
+
+    it('rings when a message stays, does not end while somebody reads it, and ends when the queue is empty', () => {
+      const states = statesOf(alarm, { visible: [0, 1, 1, 1, 0, 1, 0], hidden: [0, 0, 0, 0, 1, 1, 0] });
+      expect(states.slice(2)).toEqual(['OK', 'ALARM', 'ALARM', 'ALARM', 'OK']);
+    });
+
+    it('does not ring for a single sample that SQS approximates wrongly', () => {
+      const states = statesOf(alarm, { visible: minutes(9, 0), hidden: [0, 0, 1, 0, 0, 1, 1, 0, 0] });
+      expect(states).not.toContain('ALARM');
+    });
+
+    it('does not end because SQS stops its metrics after six hours without access', () => {
+      const states = statesOf(alarm, { visible: [...minutes(9, 1), ...minutes(60, undefined)], hidden: minutes(9, 0) });
+      expect(states.at(-1)).toBe('ALARM');
+    });
   });
 
   it.each([60, 300, 7200])('LateTagAlarm rings at a tag later than half of a heartbeat timeout of %d s', (seconds) => {
     const alarm = propertiesOf<Alarm>(deploy({ HeartbeatTimeout: seconds }), 'LateTagAlarm');
-    const Metric = { Namespace: 'remove-from-lb', MetricName: 'TagDelay' };
-    expect(metricsOf(alarm)).toEqual({ delay: { Metric, Stat: 'Maximum', Period: 60 } });
+    expect(metricsOf(alarm)).toEqual({ delay: metric('remove-from-lb', 'TagDelay', undefined, 'Maximum') });
     const half = (seconds * 1000) / 2;
-    expect(statesOf(alarm, { delay: [undefined, half, half + 1, undefined] })).toEqual(['OK', 'OK', 'ALARM', 'OK']);
+    expect(statesOf(alarm, { delay: [undefined, half, half + 1, undefined] })).toEqual(['OK', 'OK', 'ALARM', 'ALARM']);
+    expect(statesWith(alarm, 'delay', half + 1)).toContain('ALARM');
+  });
+
+  it.each([
+    ['', 'Topic.TopicName'],
+    ['arn:aws:sns:us-west-2:123456789012:existing', 'existing'],
+  ])('LostMessagesAlarm rings at each loss that no queue gets, with the topic "%s"', (TopicArn, name) => {
+    const alarm = propertiesOf<Alarm>(deploy({ TopicArn }), 'LostMessagesAlarm');
+    const topic = [{ Name: 'TopicName', Value: name }];
+    const metrics = metricsOf(alarm);
+    expect(Object.values(metrics)).toEqual([
+      metric('AWS/SNS', 'NumberOfNotificationsFilteredOut-InvalidMessageBody', topic, 'Sum'),
+      metric('AWS/SNS', 'NumberOfNotificationsFailedToRedriveToDlq', topic, 'Sum'),
+      metric('AWS/Lambda', 'DestinationDeliveryFailures', FUNCTION, 'Sum'),
+    ]);
+    for (const id of Object.keys(metrics)) {
+      expect(statesOf(alarm, { [id]: [undefined, 1] })).toEqual(['OK', 'ALARM']);
+      expect(statesWith(alarm, id, 1)).toContain('ALARM');
+    }
   });
 
   const AlarmTopicArn = 'arn:aws:sns:us-west-2:123456789012:on-call';
 
   it('notify the given topic when they ring and when they end', () => {
     const alarms = Object.values(ofType<Alarm>(deploy({ AlarmTopicArn }), 'AWS::CloudWatch::Alarm'));
-    expect(alarms).toHaveLength(5);
+    expect(alarms).toHaveLength(6);
     for (const alarm of alarms)
       expect(alarm).toMatchObject({ AlarmActions: [AlarmTopicArn], OKActions: [AlarmTopicArn] });
   });

@@ -4,21 +4,17 @@ import { describe, expect, it } from 'vitest';
 import { DEFAULT_TAG } from '../src/settings.ts';
 import { event } from './helpers/event.ts';
 import { coldStart } from './helpers/invoke.ts';
-import { ARNS, type Call, type PolicyDocument, roleMay, type Statement, serviceMay } from './helpers/policy.ts';
+import {
+  ARNS,
+  type Call,
+  type PolicyDocument,
+  policiesOf,
+  type Role,
+  roleMay,
+  type Statement,
+  serviceMay,
+} from './helpers/policy.ts';
 import { deploy, ofType, propertiesOf, type Stack } from './helpers/stack.ts';
-
-interface Role {
-  readonly AssumeRolePolicyDocument: PolicyDocument;
-  readonly Policies: readonly { readonly PolicyDocument: PolicyDocument | string }[];
-  readonly ManagedPolicyArns?: readonly string[];
-}
-
-/** The policies of a role; one of them is a JSON text. */
-function policiesOf(stack: Stack, role: string): PolicyDocument[] {
-  return propertiesOf<Role>(stack, role).Policies.map(({ PolicyDocument: document }) =>
-    typeof document === 'string' ? JSON.parse(document) : document,
-  );
-}
 
 function actionsOf(stack: Stack, role: string): string[] {
   return policiesOf(stack, role).flatMap(({ Statement }) => Statement.flatMap(({ Action }) => Action));
@@ -176,4 +172,12 @@ it('the two roles have no permissions from anywhere else', () => {
   for (const role of Object.values(roles)) expect(role.ManagedPolicyArns).toBeUndefined();
   const types = Object.values(stack.resources).map(({ Type }) => Type);
   expect(types.filter((type) => /^AWS::IAM::.*Policy$/.test(type))).toEqual([]);
+});
+
+it('the two roles have the permissions boundary of the parameter, by default none', () => {
+  const PermissionsBoundaryArn = 'arn:aws:iam::123456789012:policy/team/boundary';
+  const boundaries = (parameters: Record<string, string>) =>
+    Object.values(ofType<Role>(deploy(parameters), 'AWS::IAM::Role')).map((role) => role.PermissionsBoundary);
+  expect(boundaries({ PermissionsBoundaryArn })).toEqual([PermissionsBoundaryArn, PermissionsBoundaryArn]);
+  expect(boundaries({})).toEqual([undefined, undefined]);
 });

@@ -45,10 +45,11 @@ describe('the function', () => {
     expect(limited).toMatchObject({ Architectures: ['x86_64'], ReservedConcurrentExecutions: '20' });
   });
 
-  it('gets each environment variable that the source reads, and no other', () => {
+  it('gets each environment variable that the source reads, the choice of FIPS endpoints, and no other', () => {
     const read = new Set<string>();
     readSettings(new Proxy<Record<string, string>>({}, { get: (_, name) => void read.add(String(name)) }));
-    expect(Object.keys(lambda.Environment.Variables).sort()).toEqual([...read].sort());
+    expect(Object.keys(lambda.Environment.Variables).sort()).toEqual(['AWS_USE_FIPS_ENDPOINT', ...read].sort());
+    expect(functionOf({ UseFipsEndpoint: 'true' }).Environment.Variables.AWS_USE_FIPS_ENDPOINT).toBe('true');
   });
 
   it('sets the tag of the parameters', () => {
@@ -90,7 +91,15 @@ describe('the parameters', () => {
 
   const TOPIC = 'arn:aws-us-gov:sns:us-gov-west-1:123456789012:remove-from-lb';
   const KEY = 'arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab';
+  const POLICY = 'arn:aws:iam::123456789012:policy/team/boundary';
   it.each([
+    // Only the text true switches FIPS endpoints on, so no other text may pass for it.
+    ['UseFipsEndpoint', ['true', 'false'], ['TRUE', 'True', 'yes', '1', '']],
+    [
+      'PermissionsBoundaryArn',
+      ['', POLICY, 'arn:aws:iam::aws:policy/Any'],
+      [POLICY.replace('policy', 'role'), 'boundary'],
+    ],
     ['TopicArn', ['', TOPIC], [`${TOPIC}.fifo`, TOPIC.replace('sns', 'sqs'), 'remove-from-lb']],
     ['AlarmTopicArn', ['', TOPIC], [`${TOPIC}.fifo`, TOPIC.replace('sns', 'sqs'), 'remove-from-lb']],
     ['TopicKeyArn', ['', KEY], [KEY.replace('key/', 'alias/'), KEY.replace(/mrk.*/, '*'), 'alias/aws/sns']],

@@ -63,8 +63,8 @@ export function statesOf(alarm: Alarm, metrics: Readonly<Record<string, Minutes>
 
 /** The value that the alarm judges for a minute, as far as CloudWatch has it `now`. */
 function judgedValue(alarm: Alarm, metrics: Readonly<Record<string, Minutes>>, minute: number, now: number) {
-  const known = Object.entries(metrics).map(([id, minutes]) => {
-    const point = minutes[minute];
+  const known = Object.keys(metricsOf(alarm)).map((id) => {
+    const point = metrics[id]?.[minute];
     if (typeof point !== 'object') return [id, point] as const;
     return [id, now - minute >= point.late ? point.value : undefined] as const;
   });

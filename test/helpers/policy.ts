@@ -1,4 +1,5 @@
 import { runSimulation } from '@cloud-copilot/iam-simulate';
+import { propertiesOf, type Stack } from './stack.ts';
 
 /** A statement of a policy, as far as the tests read it. */
 export interface Statement {
@@ -12,6 +13,20 @@ export interface Statement {
 export interface PolicyDocument {
   readonly Version: string;
   readonly Statement: readonly Statement[];
+}
+
+export interface Role {
+  readonly AssumeRolePolicyDocument: PolicyDocument;
+  readonly Policies: readonly { readonly PolicyDocument: PolicyDocument | string }[];
+  readonly ManagedPolicyArns?: readonly string[];
+  readonly PermissionsBoundary?: string;
+}
+
+/** The policies of a role of the template; one of them is a JSON text. */
+export function policiesOf(stack: Stack, role: string): PolicyDocument[] {
+  return propertiesOf<Role>(stack, role).Policies.map(({ PolicyDocument: document }) =>
+    typeof document === 'string' ? JSON.parse(document) : document,
+  );
 }
 
 /** A call as IAM sees it; `context` holds the condition keys that the service sends. */
