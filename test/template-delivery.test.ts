@@ -133,7 +133,7 @@ describe('the hooks', () => {
     expect(Object.keys(ofType(deploy(parameters), 'AWS::AutoScaling::LifecycleHook'))).toEqual(hooks);
   });
 
-  const made = deploy({ AutoScalingGroupName: 'web', WithLaunchingHook: 'true' });
+  const made = deploy({ AutoScalingGroupName: 'web', WithLaunchingHook: 'true', HeartbeatTimeout: 90 });
   const hooks = ofType<Record<string, unknown>>(made, 'AWS::AutoScaling::LifecycleHook');
 
   it('are on that group, each for its transition, and let the instance go on when the time is over', () => {
