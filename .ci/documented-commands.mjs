@@ -14,7 +14,7 @@ import { pathToFileURL } from 'node:url';
  */
 
 const COMMAND_LANGUAGES = ['sh', 'console'];
-const OTHER_LANGUAGES = ['crontab', 'erb', 'haproxy', 'json', 'mermaid', 'ruby', 'text', 'yaml'];
+const OTHER_LANGUAGES = ['crontab', 'erb', 'haproxy', 'hcl', 'json', 'mermaid', 'ruby', 'text', 'yaml'];
 
 /**
  * The command blocks of a page, in order.

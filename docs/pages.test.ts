@@ -67,9 +67,9 @@ it('the README leads to every page', () => {
 const NOT_RUN = {
   'README.md': 1,
   'docs/check.md': 3,
-  'docs/deploy.md': 8,
+  'docs/deploy.md': 6,
   'docs/load-balancers.md': 1,
-  'docs/operate.md': 17,
+  'docs/operate.md': 9,
   'examples/chef/README.md': 1,
   'examples/runtime-api/README.md': 2,
   'examples/script/README.md': 2,

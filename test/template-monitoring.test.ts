@@ -3,8 +3,8 @@ import { bundle } from '../scripts/bundle.ts';
 import { startEc2Endpoint } from '../scripts/local-aws/ec2-endpoint.ts';
 import { startLambda } from '../scripts/local-aws/lambda.ts';
 import type { LogEntry } from '../scripts/local-aws/lambda-process.ts';
-import { type Alarm, metricsOf, stateOf } from './helpers/alarm.ts';
-import { event, eventWith } from './helpers/event.ts';
+import { type Alarm, metricsOf, statesOf } from './helpers/alarm.ts';
+import { event } from './helpers/event.ts';
 import { finds, select } from './helpers/log-pattern.ts';
 import { deploy, ofType, propertiesOf } from './helpers/stack.ts';
 
@@ -12,16 +12,20 @@ interface MetricFilter {
   readonly LogGroupName: string;
   readonly FilterPattern: string;
   readonly MetricTransformations: readonly [
-    { readonly MetricNamespace: string; readonly MetricName: string; readonly MetricValue: string },
+    {
+      readonly MetricNamespace: string;
+      readonly MetricName: string;
+      readonly MetricValue: string;
+      readonly Unit: string;
+      readonly Dimensions?: readonly { readonly Key: string; readonly Value: string }[];
+    },
   ];
 }
 
 const stack = deploy();
-const filters = Object.values(ofType<MetricFilter>(stack, 'AWS::Logs::MetricFilter'));
-const nameOf = ({ MetricTransformations: [{ MetricName }] }: MetricFilter) => MetricName;
 
 describe('the metrics', () => {
-  /** A line of each outcome, as the function really logged it. */
+  /** Lines that the function really logged, by their outcome. */
   const logged = new Map<string, LogEntry>();
 
   beforeAll(async () => {
@@ -36,7 +40,6 @@ describe('the metrics', () => {
         event('terminating'),
         event('launching-from-warm-pool'),
         event('test-notification'),
-        eventWith('terminating', { EC2InstanceId: 'i-00000000000000000' }),
         event('not-json'),
       ]) {
         const { log } = await lambda.invoke(sns);
@@ -48,41 +51,38 @@ describe('the metrics', () => {
     }
   });
 
-  it('have a line of each outcome to be read from', () => {
-    expect([...logged.keys()].sort()).toEqual(['failed', 'gone', 'ignored', 'tagged', 'untagged']);
+  const messages = propertiesOf<MetricFilter>(stack, 'MessagesMetric');
+  const tagDelay = propertiesOf<MetricFilter>(stack, 'TagDelayMetric');
+
+  it('count every message by its outcome', () => {
+    const [{ Dimensions = [], ...transformation }] = messages.MetricTransformations;
+    expect(transformation).toMatchObject({ MetricName: 'Messages', MetricValue: '1', Unit: 'Count' });
+    expect(Dimensions.map(({ Key }) => Key)).toEqual(['Outcome']);
+    const lines = [...logged.values()].filter((line) => finds(messages.FilterPattern, line));
+    const outcomes = lines.map((line) => select(line, Dimensions[0]?.Value ?? ''));
+    expect(outcomes.sort()).toEqual(['failed', 'ignored', 'tagged', 'untagged']);
+    expect(finds(messages.FilterPattern, { type: 'platform.report' })).toBe(false);
   });
 
-  it.each(['Tagged', 'Untagged', 'Ignored', 'Gone', 'Failed'])('%s counts the lines of that outcome', (name) => {
-    const [filter, ...others] = filters.filter((candidate) => nameOf(candidate) === name);
-    expect(others).toEqual([]);
-    const found = [...logged].filter(([, line]) => finds(filter?.FilterPattern ?? '', line));
-    expect(found.map(([outcome]) => outcome)).toEqual([name.toLowerCase()]);
-    expect(filter?.MetricTransformations).toEqual([expect.objectContaining({ MetricValue: '1', Unit: 'Count' })]);
-  });
-
-  it('TagDelay is the number of milliseconds from the message to the tag', () => {
-    const [filter] = filters.filter((candidate) => nameOf(candidate) === 'TagDelay');
-    const found = [...logged.values()].filter((line) => finds(filter?.FilterPattern ?? '', line));
-    expect(found).toEqual([logged.get('tagged')]);
-    const [{ MetricValue, ...transformation }] = filter?.MetricTransformations ?? [{ MetricValue: '' }];
-    expect(transformation).toMatchObject({ Unit: 'Milliseconds' });
+  it('measure the milliseconds from the message to the tag', () => {
+    const lines = [...logged.values()].filter((line) => finds(tagDelay.FilterPattern, line));
+    expect(lines).toEqual([logged.get('tagged')]);
+    const [{ MetricName, MetricValue, Unit }] = tagDelay.MetricTransformations;
+    expect([MetricName, Unit]).toEqual(['TagDelay', 'Milliseconds']);
     // The Time of the message in the event file.
     const sinceMessage = Date.now() - Date.parse('2024-03-23T03:26:43.904Z');
-    const held = Number(select(found[0], MetricValue));
-    expect(Math.round(held / sinceMessage)).toBe(1);
+    expect(Math.round(Number(select(lines[0], MetricValue)) / sinceMessage)).toBe(1);
   });
 
-  it('TagDelay skips a message whose time cannot be read', () => {
-    const [filter] = filters.filter((candidate) => nameOf(candidate) === 'TagDelay');
-    expect(finds(filter?.FilterPattern ?? '', { message: { outcome: 'tagged' } })).toBe(false);
+  it('have no delay of a message whose time cannot be read', () => {
+    expect(finds(tagDelay.FilterPattern, { message: { outcome: 'tagged' } })).toBe(false);
   });
 
-  it('are read from the log of the function, in JSON and down to INFO, and named after the stack', () => {
+  it('come from the log of the function, in JSON and down to INFO, and are named after the stack', () => {
     expect(propertiesOf(stack, 'Function')).toMatchObject({
       LoggingConfig: { LogGroup: 'LogGroup', LogFormat: 'JSON', ApplicationLogLevel: 'INFO' },
     });
-    expect(filters).toHaveLength(6);
-    for (const { LogGroupName, MetricTransformations } of filters) {
+    for (const { LogGroupName, MetricTransformations } of [messages, tagDelay]) {
       expect(LogGroupName).toBe('LogGroup');
       expect(MetricTransformations).toMatchObject([{ MetricNamespace: 'remove-from-lb' }]);
     }
@@ -96,77 +96,97 @@ it('the log is kept for as long as the parameter says', () => {
 const FUNCTION = [{ Name: 'FunctionName', Value: 'Function' }];
 const QUEUE = [{ Name: 'QueueName', Value: 'FailureQueue.QueueName' }];
 
+/** An alarm's metric with its statistic for each minute. */
+function metric(Namespace: string, MetricName: string, Dimensions: unknown, Stat: string) {
+  return { Metric: { Namespace, MetricName, Dimensions }, Stat, Period: 60 };
+}
+
+// Lambda gives an error the time at which its call started.
+const { Timeout } = propertiesOf<{ Timeout: number }>(stack, 'Function');
+const late = Math.ceil(Timeout / 60) + 1;
+
+/** The states of an alarm while a call succeeds in every minute, and one value comes late. */
+function statesWith(alarm: Alarm, id: string, value: number) {
+  return statesOf(alarm, { [id]: [0, { value, late }, 0, 0, 0, 0, 0] });
+}
+
 describe('the alarms', () => {
   it.each([
-    ['ErrorsAlarm', 'AWS/Lambda', 'Errors', FUNCTION, 'Sum'],
-    ['ThrottlesAlarm', 'AWS/Lambda', 'Throttles', FUNCTION, 'Sum'],
-    ['DroppedEventsAlarm', 'AWS/Lambda', 'AsyncEventsDropped', FUNCTION, 'Sum'],
-  ])('%s goes off at the first, and ends a minute later', (id, Namespace, MetricName, Dimensions, Stat) => {
+    ['ErrorsAlarm', 'Errors'],
+    ['ThrottlesAlarm', 'Throttles'],
+    ['DroppedEventsAlarm', 'AsyncEventsDropped'],
+  ])('%s rings at the first %s of the function, also at a late one, and ends', (id, name) => {
     const alarm = propertiesOf<Alarm>(stack, id);
-    expect(metricsOf(alarm)).toEqual({ metric: { Metric: { Namespace, MetricName, Dimensions }, Stat, Period: 60 } });
-    const minutes = { metric: [undefined, 0, 1, undefined] };
-    expect([1, 2, 3, 4].map((end) => stateOf(alarm, minutes, end))).toEqual(['OK', 'OK', 'ALARM', 'OK']);
+    expect(metricsOf(alarm)).toEqual({ metric: metric('AWS/Lambda', name, FUNCTION, 'Sum') });
+    const states = statesOf(alarm, { metric: [undefined, 0, 1, ...Array<undefined>(5)] });
+    expect(states).toEqual(['OK', 'OK', ...Array<string>(5).fill('ALARM'), 'OK']);
+    expect(statesWith(alarm, 'metric', 1)).toEqual(['OK', 'OK', 'OK', 'OK', 'ALARM', 'ALARM', 'OK']);
   });
 
-  it('FailureQueueAlarm goes off at the first message, and stays on while somebody reads it', () => {
+  describe('FailureQueueAlarm', () => {
     const alarm = propertiesOf<Alarm>(stack, 'FailureQueueAlarm');
-    const metrics = Object.entries(metricsOf(alarm));
-    expect(metrics.map(([, { Metric, ...how }]) => ({ ...Metric, ...how }))).toEqual(
-      ['ApproximateNumberOfMessagesVisible', 'ApproximateNumberOfMessagesNotVisible'].map((MetricName) => ({
-        Namespace: 'AWS/SQS',
-        MetricName,
-        Dimensions: QUEUE,
-        Stat: 'Maximum',
-        Period: 60,
-      })),
-    );
-    const [visible = '', hidden = ''] = metrics.map(([name]) => name);
-    // None, none that the queue knows of, one that lies there, one that is read, one of each, none.
-    const minutes = { [visible]: [undefined, 0, 1, 0, 1, 0], [hidden]: [undefined, 0, 0, 1, 1, 0] };
-    const states = [1, 2, 3, 4, 5, 6].map((end) => stateOf(alarm, minutes, end));
-    expect(states).toEqual(['OK', 'OK', 'ALARM', 'ALARM', 'ALARM', 'OK']);
-  });
+    const minutes = (count: number, value: number | undefined) => Array<number | undefined>(count).fill(value);
 
-  it.each([60, 300, 7200])(
-    'LateTagAlarm goes off at a tag later than half of a heartbeat timeout of %d s',
-    (seconds) => {
-      const alarm = propertiesOf<Alarm>(deploy({ HeartbeatTimeout: seconds }), 'LateTagAlarm');
-      const half = (seconds * 1000) / 2;
-      const [[name = '', metric] = []] = Object.entries(metricsOf(alarm));
-      expect(metric).toEqual({
-        Metric: { Namespace: 'remove-from-lb', MetricName: 'TagDelay' },
-        Stat: 'Maximum',
-        Period: 60,
+    it('looks at messages that lie there and at messages that somebody reads', () => {
+      expect(metricsOf(alarm)).toEqual({
+        visible: metric('AWS/SQS', 'ApproximateNumberOfMessagesVisible', QUEUE, 'Maximum'),
+        hidden: metric('AWS/SQS', 'ApproximateNumberOfMessagesNotVisible', QUEUE, 'Maximum'),
       });
-      const minutes = { [name]: [undefined, half, half + 1, undefined] };
-      expect([1, 2, 3, 4].map((end) => stateOf(alarm, minutes, end))).toEqual(['OK', 'OK', 'ALARM', 'OK']);
-    },
-  );
+    });
 
-  const AlarmTopicArn = 'arn:aws:sns:us-west-2:123456789012:on-call';
-  const every = ofType<Alarm>(deploy({ AutoScalingGroupName: 'web', AlarmTopicArn }), 'AWS::CloudWatch::Alarm');
+    it('rings when a message stays, does not end while somebody reads it, and ends when the queue is empty', () => {
+      const states = statesOf(alarm, { visible: [0, 1, 1, 1, 0, 1, 0], hidden: [0, 0, 0, 0, 1, 1, 0] });
+      expect(states.slice(2)).toEqual(['OK', 'ALARM', 'ALARM', 'ALARM', 'OK']);
+    });
 
-  it('are these six, each with a description for whoever gets its message', () => {
-    expect(Object.keys(every)).toEqual([
-      'ErrorsAlarm',
-      'FailureQueueAlarm',
-      'DroppedEventsAlarm',
-      'ThrottlesAlarm',
-      'LateTagAlarm',
-      'SilenceAlarm',
-    ]);
-    for (const alarm of Object.values(every))
-      expect(alarm).toHaveProperty('AlarmDescription', expect.stringMatching(/\.$/));
+    it('does not ring for a single sample that SQS approximates wrongly', () => {
+      const states = statesOf(alarm, { visible: minutes(9, 0), hidden: [0, 0, 1, 0, 0, 1, 1, 0, 0] });
+      expect(states).not.toContain('ALARM');
+    });
+
+    it('does not end because SQS stops its metrics after six hours without access', () => {
+      const states = statesOf(alarm, { visible: [...minutes(9, 1), ...minutes(60, undefined)], hidden: minutes(9, 0) });
+      expect(states.at(-1)).toBe('ALARM');
+    });
   });
 
-  it('notify the topic that is given when they go off and when they end', () => {
-    for (const alarm of Object.values(every)) {
-      expect(alarm).toMatchObject({ AlarmActions: [AlarmTopicArn], OKActions: [AlarmTopicArn] });
+  it.each([60, 300, 7200])('LateTagAlarm rings at a tag later than half of a heartbeat timeout of %d s', (seconds) => {
+    const alarm = propertiesOf<Alarm>(deploy({ HeartbeatTimeout: seconds }), 'LateTagAlarm');
+    expect(metricsOf(alarm)).toEqual({ delay: metric('remove-from-lb', 'TagDelay', undefined, 'Maximum') });
+    const half = (seconds * 1000) / 2;
+    expect(statesOf(alarm, { delay: [undefined, half, half + 1, undefined] })).toEqual(['OK', 'OK', 'ALARM', 'ALARM']);
+    expect(statesWith(alarm, 'delay', half + 1)).toContain('ALARM');
+  });
+
+  it.each([
+    ['', 'Topic.TopicName'],
+    ['arn:aws:sns:us-west-2:123456789012:existing', 'existing'],
+  ])('LostMessagesAlarm rings at each loss that no queue gets, with the topic "%s"', (TopicArn, name) => {
+    const alarm = propertiesOf<Alarm>(deploy({ TopicArn }), 'LostMessagesAlarm');
+    const topic = [{ Name: 'TopicName', Value: name }];
+    const metrics = metricsOf(alarm);
+    expect(Object.values(metrics)).toEqual([
+      metric('AWS/SNS', 'NumberOfNotificationsFilteredOut-InvalidMessageBody', topic, 'Sum'),
+      metric('AWS/SNS', 'NumberOfNotificationsFailedToRedriveToDlq', topic, 'Sum'),
+      metric('AWS/Lambda', 'DestinationDeliveryFailures', FUNCTION, 'Sum'),
+    ]);
+    for (const id of Object.keys(metrics)) {
+      expect(statesOf(alarm, { [id]: [undefined, 1] })).toEqual(['OK', 'ALARM']);
+      expect(statesWith(alarm, id, 1)).toContain('ALARM');
     }
   });
 
+  const AlarmTopicArn = 'arn:aws:sns:us-west-2:123456789012:on-call';
+
+  it('notify the given topic when they ring and when they end', () => {
+    const alarms = Object.values(ofType<Alarm>(deploy({ AlarmTopicArn }), 'AWS::CloudWatch::Alarm'));
+    expect(alarms).toHaveLength(6);
+    for (const alarm of alarms)
+      expect(alarm).toMatchObject({ AlarmActions: [AlarmTopicArn], OKActions: [AlarmTopicArn] });
+  });
+
   it('notify nobody by default', () => {
-    for (const alarm of Object.values(ofType(deploy({ AutoScalingGroupName: 'web' }), 'AWS::CloudWatch::Alarm'))) {
+    for (const alarm of Object.values(ofType(stack, 'AWS::CloudWatch::Alarm'))) {
       expect(alarm).not.toHaveProperty('AlarmActions');
       expect(alarm).not.toHaveProperty('OKActions');
     }

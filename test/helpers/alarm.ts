@@ -1,25 +1,18 @@
-import { evaluate, type Series } from './metric-math.ts';
-
 interface MetricStat {
   readonly Metric: {
     readonly Namespace: string;
     readonly MetricName: string;
-    readonly Dimensions?: readonly Dimension[] | undefined;
+    readonly Dimensions?: readonly { readonly Name: string; readonly Value: string }[] | undefined;
   };
   readonly Stat: string;
   readonly Period: number;
 }
 
-export interface Dimension {
-  readonly Name: string;
-  readonly Value: string;
-}
-
-/** An alarm, on one metric or on an expression. */
+/** An alarm on one metric or on an expression. */
 export interface Alarm {
   readonly Namespace?: string;
   readonly MetricName?: string;
-  readonly Dimensions?: readonly Dimension[];
+  readonly Dimensions?: MetricStat['Metric']['Dimensions'];
   readonly Statistic?: string;
   readonly Period?: number;
   readonly Metrics?: readonly {
@@ -35,61 +28,51 @@ export interface Alarm {
   readonly TreatMissingData: string;
 }
 
-export type AlarmState = 'OK' | 'ALARM' | 'INSUFFICIENT_DATA';
+/** A metric's value in each minute. CloudWatch gets a `late` value that many minutes after the minute's end. */
+export type Minutes = readonly (number | undefined | { readonly value: number; readonly late: number })[];
 
-/** The metrics that an alarm looks at, by their identifiers; `metric` if there is one only. */
-export function metricsOf(alarm: Alarm): Record<string, MetricStat> {
-  const { Namespace = '', MetricName = '', Dimensions, Statistic = '', Period = 0, Metrics } = alarm;
+/** The metrics that an alarm reads, by their ids; the id is `metric` if there is no expression. */
+export function metricsOf({ Metrics, ...alarm }: Alarm): Record<string, MetricStat> {
+  const { Namespace = '', MetricName = '', Dimensions, Statistic = '', Period = 0 } = alarm;
   if (!Metrics) return { metric: { Metric: { Namespace, MetricName, Dimensions }, Stat: Statistic, Period } };
   return Object.fromEntries(Metrics.flatMap(({ Id, MetricStat }) => (MetricStat ? [[Id, MetricStat]] : [])));
 }
 
 /**
- * What CloudWatch makes of an alarm.
+ * The state of an alarm at the end of each minute.
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
- * @param minutes what each metric reported in each minute, by the identifiers of {@link metricsOf}; none: never.
- * @param end the minute before which the latest period ends: any for a window that slides, that of a full period for one
- * that is aligned to the clock.
- * @param more how many periods CloudWatch fetches beyond those that it evaluates; it does not say.
  */
-export function stateOf(alarm: Alarm, minutes: Readonly<Record<string, Series>>, end: number, more = 0): AlarmState {
-  const metrics = metricsOf(alarm);
-  const periods = [...new Set(Object.values(metrics).map(({ Period }) => Period))];
-  const [period = 0] = periods;
-  if (periods.length !== 1) throw new Error(`an alarm's metrics need one period, and have ${periods.join(', ')}`);
-  const series: Record<string, Series> = {};
-  for (const [id, { Stat }] of Object.entries(metrics)) {
-    series[id] = pointsOf(minutes[id] ?? [], Stat, period / 60, end, alarm.EvaluationPeriods + more);
+export function statesOf(alarm: Alarm, metrics: Readonly<Record<string, Minutes>>): string[] {
+  const { ComparisonOperator, Threshold, TreatMissingData, EvaluationPeriods } = alarm;
+  const { DatapointsToAlarm = EvaluationPeriods } = alarm;
+  if (ComparisonOperator !== 'GreaterThanThreshold') throw new Error(`unknown operator ${ComparisonOperator}`);
+  if (!['notBreaching', 'ignore'].includes(TreatMissingData)) throw new Error(`unknown rule ${TreatMissingData}`);
+  const length = Math.max(...Object.values(metrics).map((minutes) => minutes.length));
+  const states: string[] = [];
+  for (let now = 0; now < length; now += 1) {
+    const latest = Array.from({ length: EvaluationPeriods }, (_, index) =>
+      judgedValue(alarm, metrics, now - index, now),
+    );
+    const breaching = latest.filter((value) => value !== undefined && value > Threshold).length;
+    const missing = TreatMissingData === 'ignore' ? latest.filter((value) => value === undefined).length : 0;
+    if (breaching >= DatapointsToAlarm) states.push('ALARM');
+    else states.push(breaching + missing >= DatapointsToAlarm ? (states.at(-1) ?? 'INSUFFICIENT_DATA') : 'OK');
   }
-  let watched = series.metric;
-  for (const { Id, Expression, ReturnData = true } of alarm.Metrics ?? []) {
-    if (Expression !== undefined) series[Id] = evaluate(Expression, series, period);
-    if (!ReturnData) continue;
-    if (watched) throw new Error('an alarm watches one series only');
-    watched = series[Id];
-  }
-  return judge(alarm, watched ?? []);
+  return states;
 }
 
-function pointsOf(minutes: Series, stat: string, length: number, end: number, count: number): Series {
-  return Array.from({ length: count }, (_, index) => {
-    const from = end - (count - index) * length;
-    const values = minutes.slice(Math.max(0, from), Math.max(0, from + length)).filter((value) => value !== undefined);
-    if (values.length === 0) return undefined;
-    if (stat === 'Maximum') return Math.max(...values);
-    if (stat === 'Sum') return values.reduce((sum, value) => sum + value);
-    throw new Error(`${stat} is a statistic that is unknown here`);
+/** The value that the alarm judges for a minute, as far as CloudWatch has it `now`. */
+function judgedValue(alarm: Alarm, metrics: Readonly<Record<string, Minutes>>, minute: number, now: number) {
+  const known = Object.keys(metricsOf(alarm)).map((id) => {
+    const point = metrics[id]?.[minute];
+    if (typeof point !== 'object') return [id, point] as const;
+    return [id, now - minute >= point.late ? point.value : undefined] as const;
   });
-}
-
-function judge(alarm: Alarm, points: Series): AlarmState {
-  const { ComparisonOperator, Threshold, TreatMissingData, EvaluationPeriods, DatapointsToAlarm } = alarm;
-  if (ComparisonOperator !== 'GreaterThanThreshold') throw new Error(`${ComparisonOperator} is unknown here`);
-  if (TreatMissingData !== 'notBreaching' && TreatMissingData !== 'missing') {
-    throw new Error(`missing data are ${TreatMissingData}, which is unknown here`);
-  }
-  const existing = points.filter((value) => value !== undefined).slice(-EvaluationPeriods);
-  if (existing.length === 0) return TreatMissingData === 'missing' ? 'INSUFFICIENT_DATA' : 'OK';
-  const breaching = existing.filter((value) => value > Threshold).length;
-  return breaching >= (DatapointsToAlarm ?? EvaluationPeriods) ? 'ALARM' : 'OK';
+  if (known.every(([, value]) => value === undefined)) return undefined;
+  const watched = (alarm.Metrics ?? []).filter(({ ReturnData }) => ReturnData !== false);
+  if (!alarm.Metrics) return known[0]?.[1];
+  if (watched.length !== 1) throw new Error(`an alarm watches one series; this one watches ${watched.length}`);
+  // Metric math's arithmetic is that of JavaScript, with 0 for a missing value.
+  const calculate = new Function(...known.map(([id]) => id), `return ${watched[0]?.Expression}`);
+  return calculate(...known.map(([, value]) => value ?? 0)) as number;
 }

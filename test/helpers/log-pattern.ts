@@ -1,26 +1,20 @@
 /**
- * Whether CloudWatch Logs' pattern finds a line: comparisons of JSON fields with a text or, for one that has to be there,
- * with `*`, joined by `&&`; in parentheses, by `||`.
+ * Whether a metric filter's pattern finds a log line. Known here: JSON fields compared with a text or with `*`, joined by
+ * `&&`.
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
- * @throws Error for what is not covered.
  */
 export function finds(pattern: string, line: unknown): boolean {
-  const [, conditions] = /^\{ (.+) \}$/.exec(pattern) ?? [];
-  if (conditions === undefined) throw new Error(`${pattern} is no pattern for JSON`);
-  return conditions.split(' && ').every((condition) => {
-    const [, alternatives] = /^\((.+)\)$/.exec(condition) ?? [];
-    return (alternatives ?? condition).split(alternatives ? ' || ' : ' && ').some((text) => compares(text, line));
+  const [, comparisons] = /^\{ (.+) \}$/.exec(pattern) ?? [];
+  if (comparisons === undefined) throw new Error(`${pattern} is not a pattern for JSON`);
+  return comparisons.split(' && ').every((comparison) => {
+    const [, selector, text] = /^(\$\S+) = "?([^"]+)"?$/.exec(comparison) ?? [];
+    if (selector === undefined) throw new Error(`${comparison} is a comparison that is unknown here`);
+    const value = select(line, selector);
+    return text === '*' ? value !== undefined : value === text;
   });
 }
 
-function compares(comparison: string, line: unknown): boolean {
-  const [, selector, text] = /^(\$\S+) = (?:"([^"*]+)"|\*)$/.exec(comparison) ?? [];
-  if (selector === undefined) throw new Error(`${comparison} is a comparison that is unknown here`);
-  const held = select(line, selector);
-  return text === undefined ? held !== undefined : held === text;
-}
-
-/** What a selector such as `$.message.outcome` picks out of a line. */
+/** The value that a selector such as `$.message.outcome` names. */
 export function select(line: unknown, selector: string): unknown {
   const [root, ...keys] = selector.split('.');
   if (root !== '$') throw new Error(`${selector} is a selector that is unknown here`);

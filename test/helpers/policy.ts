@@ -1,11 +1,13 @@
-/** A statement of a policy, as far as the template uses its language. */
+import { runSimulation } from '@cloud-copilot/iam-simulate';
+import { propertiesOf, type Stack } from './stack.ts';
+
+/** A statement of a policy, as far as the tests read it. */
 export interface Statement {
-  readonly Sid?: string;
   readonly Effect: string;
   readonly Principal?: Readonly<Record<string, string>>;
   readonly Action: string | readonly string[];
   readonly Resource?: string;
-  readonly Condition?: Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
+  readonly Condition?: object;
 }
 
 export interface PolicyDocument {
@@ -13,55 +15,60 @@ export interface PolicyDocument {
   readonly Statement: readonly Statement[];
 }
 
-/** A call as IAM sees it; `context` holds the condition keys that the service hands over. */
-export interface Request {
+export interface Role {
+  readonly AssumeRolePolicyDocument: PolicyDocument;
+  readonly Policies: readonly { readonly PolicyDocument: PolicyDocument | string }[];
+  readonly ManagedPolicyArns?: readonly string[];
+  readonly PermissionsBoundary?: string;
+}
+
+/** The policies of a role of the template; one of them is a JSON text. */
+export function policiesOf(stack: Stack, role: string): PolicyDocument[] {
+  return propertiesOf<Role>(stack, role).Policies.map(({ PolicyDocument: document }) =>
+    typeof document === 'string' ? JSON.parse(document) : document,
+  );
+}
+
+/** A call as IAM sees it; `context` holds the condition keys that the service sends. */
+export interface Call {
   readonly action: string;
   readonly resource: string;
-  readonly context?: Readonly<Record<string, string | readonly string[]>>;
+  readonly context?: Readonly<Record<string, string | string[]>>;
 }
 
-/** The actions that statements name. */
-export function actionsOf(statements: readonly Statement[]): string[] {
-  return statements.flatMap(({ Action }) => Action);
-}
+/** The ARNs that the resources of a stack could have, by the name that `deploy` gives them. */
+export const ARNS = {
+  Topic: 'arn:aws:sns:us-west-2:123456789012:remove-from-lb-Topic',
+  'FailureQueue.Arn': 'arn:aws:sqs:us-west-2:123456789012:remove-from-lb-FailureQueue',
+  'LogGroup.Arn': 'arn:aws:logs:us-west-2:123456789012:log-group:remove-from-lb-LogGroup:*',
+} as const;
 
-/**
- * Whether one of the statements allows a call.
- * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
- */
-export function allows(statements: readonly Statement[], { action, resource, context = {} }: Request): boolean {
-  return statements.some((statement) => {
-    const { Effect, Action, Resource = '', Condition = {} } = statement;
-    if (Effect !== 'Allow') throw new Error(`a statement's effect is ${Effect}, unknown here`);
-    const holds = Object.entries(Condition).every(([operator, keys]) =>
-      Object.entries(keys).every(([key, expected]) => compare(operator, [expected].flat(), find(context, key))),
-    );
-    return [Action].flat().includes(action) && matches(Resource, resource) && holds;
+/** Whether a role with these policies may make the call; KMS asks the key's policy too. */
+export function roleMay(policies: readonly PolicyDocument[], call: Call, keyPolicy?: PolicyDocument): Promise<boolean> {
+  return isAllowed('arn:aws:sts::123456789012:assumed-role/remove-from-lb-HookRole-1A2B/session', call, {
+    identityPolicies: policies.map((document, index) => ({ name: `policy ${index}`, policy: withArns(document) })),
+    resourcePolicy: keyPolicy,
   });
 }
 
-// The names of condition keys are not case-sensitive, a tag's key at their end included; their values are.
-function find(context: Request['context'] = {}, key: string): readonly string[] | undefined {
-  const [, held] = Object.entries(context).find(([name]) => name.toLowerCase() === key.toLowerCase()) ?? [];
-  return held === undefined ? undefined : [held].flat();
+/** Whether a resource's policy lets an AWS service make the call. */
+export function serviceMay(service: string, policy: PolicyDocument, call: Call): Promise<boolean> {
+  return isAllowed(service, call, { identityPolicies: [], resourcePolicy: withArns(policy) });
 }
 
-function compare(operator: string, expected: readonly string[], held: readonly string[] | undefined): boolean {
-  switch (operator) {
-    case 'StringEquals':
-    case 'ArnEquals':
-      return held?.length === 1 && expected.includes(held[0] ?? '');
-    case 'ForAllValues:StringEquals':
-      // True as well for a key that is not there.
-      return (held ?? []).every((value) => expected.includes(value));
-    case 'Null':
-      return expected[0] === String(held === undefined);
-    default:
-      throw new Error(`a condition compares by ${operator}, unknown here`);
-  }
+type Policies = Pick<Parameters<typeof runSimulation>[0], 'identityPolicies' | 'resourcePolicy'>;
+
+async function isAllowed(principal: string, { action, resource, context = {} }: Call, policies: Policies) {
+  const accountId = /^arn:[^:]*:[^:]*:[^:]*:(\d*):/.exec(resource)?.[1] ?? '';
+  const request = { principal, action, resource: { resource, accountId }, contextVariables: { ...context } };
+  const result = await runSimulation(
+    { request, serviceControlPolicies: [], resourceControlPolicies: [], ...policies },
+    {},
+  );
+  if (result.resultType === 'error') throw new Error(JSON.stringify(result.errors));
+  return result.overallResult === 'Allowed';
 }
 
-function matches(pattern: string, resource: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`).test(resource);
+function withArns(document: PolicyDocument): unknown {
+  return JSON.parse(JSON.stringify(document), (_, value) => ARNS[value as keyof typeof ARNS] ?? value);
 }

@@ -29,14 +29,15 @@ interface Template {
   readonly Outputs: Readonly<Record<string, { readonly Value: unknown }>>;
 }
 
-/** What CloudFormation would make of the template. */
+/** The stack that CloudFormation would make from the template. */
 export interface Stack {
   /** By logical id; a reference to another resource is its logical id, an attribute of it `Id.Attribute`. */
   readonly resources: Readonly<Record<string, Resource>>;
   readonly outputs: Readonly<Record<string, unknown>>;
 }
 
-const FUNCTIONS = ['Ref', 'Condition', 'Fn::Equals', 'Fn::Not', 'Fn::And', 'Fn::If', 'Fn::Sub', 'Fn::GetAtt'];
+const INTRINSICS = ['Equals', 'Not', 'And', 'If', 'Sub', 'GetAtt', 'Select', 'Split'].map((name) => `Fn::${name}`);
+const FUNCTIONS = ['Ref', 'Condition', ...INTRINSICS];
 
 /** The template as data, its functions in CloudFormation's long form: `{"Fn::If": […]}`. */
 export const TEMPLATE = readTemplate();
@@ -69,7 +70,7 @@ export function deploy(parameters: Record<string, string | number> = {}, partiti
   function reference(name: string): unknown {
     if (name in values) return values[name];
     if ((name.split('.', 1)[0] as string) in TEMPLATE.Resources) return name;
-    throw new Error(`template.yaml refers to ${name}, which it does not have`);
+    throw new Error(`template.yaml refers to ${name}, but does not have it`);
   }
 
   function holds(condition: string): boolean {
@@ -102,6 +103,10 @@ export function deploy(parameters: Record<string, string | number> = {}, partiti
         return resolve(operands[holds(operands[0]) ? 1 : 2]);
       case 'Fn::Sub':
         return substitute(operands[0], resolve(operands[1] ?? {}) as Record<string, unknown>);
+      case 'Fn::Select':
+        return (resolve(operands[1]) as unknown[])[Number(operands[0])];
+      case 'Fn::Split':
+        return String(resolve(operands[1])).split(operands[0]);
       default:
         return Object.fromEntries(
           Object.entries(value)
