@@ -99,6 +99,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     await restarted.ask(`set server web/${A} state drain`);
     await script.look();
     expect(await restarted.states()).toEqual(A_DRAINED);
+    expect(script.lines()).toEqual([`${haproxy.socket}: web/${A} is set to drain`]);
   });
 
   test('forgets a server that HAProxy no longer has', async ({ instanceA, haproxy, script, haproxyWith }) => {
