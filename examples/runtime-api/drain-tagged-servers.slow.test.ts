@@ -18,7 +18,7 @@ const PATIENCE = { timeout: 60_000, interval: 50 };
 
 describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
   test('drains tagged instances only, in every backend', async ({ ec2, haproxyWith, drainTagged }) => {
-    ec2.instances.set(C, instance({ [DEFAULT_TAG.key]: 'no' }));
+    ec2.instances.set(B, instance({ name: DEFAULT_TAG.value })).set(C, instance({ [DEFAULT_TAG.key]: 'no' }));
     const haproxy = await haproxyWith([A, B, C], { backends: ['web', 'api'] });
     const script = await drainTagged([haproxy.socket], { aws: AWS.real });
     await script.look();

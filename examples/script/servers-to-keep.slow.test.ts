@@ -26,7 +26,7 @@ const test = base
 
 describe.skipIf(skippedWithout({ aws: '--version' }, LIST)).concurrent('servers-to-keep.sh', () => {
   test('prints the running instances of the group without the tag', async ({ given, serversToKeep }) => {
-    given('i-00000001', '10.0.0.1', { name: 'kept' });
+    given('i-00000001', '10.0.0.1', { name: DEFAULT_TAG.value });
     given('i-00000002', '10.0.0.2', TAGGED);
     given('i-00000003', '10.0.0.3', { [DEFAULT_TAG.key]: 'no', 'HAProxy:Service:Port': '8080' });
     given('i-00000004', '10.0.0.4', { 'aws:autoscaling:groupName': 'another' });
