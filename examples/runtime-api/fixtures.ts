@@ -158,7 +158,7 @@ async function listen(cleanup: AsyncDisposableStack, socket: string, onConnectio
   await once(server.listen(socket), 'listening');
 }
 
-/** What the script's question to the AWS CLI prints. */
+/** The answer of the AWS CLI to the script's question. */
 function listing(instances: Map<string, Instance>): string {
   return [...instances]
     .filter(([, { tags }]) => tags.get('aws:autoscaling:groupName') === 'web')

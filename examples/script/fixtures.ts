@@ -8,7 +8,7 @@ import { pathWithAws } from '../../test/helpers/aws-cli.ts';
 export const LIST = 'examples/script/servers-to-keep.sh';
 export const UPDATE = 'examples/script/update-haproxy.sh';
 
-/** What the AWS CLI prints for one instance, as `printf` takes it. */
+/** The AWS CLI's line for one instance, as `printf` takes it. */
 export const ONE = 'i-00000001\\t10.0.0.1\\t80\\n';
 export const TEMPLATE = `defaults
     mode http
