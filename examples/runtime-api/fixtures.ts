@@ -5,7 +5,7 @@ import { mkdir, open, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test as base, expect } from 'vitest';
-import { startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
+import { type Ec2Endpoint, startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
 import type { Instance } from '../../scripts/local-aws/ec2-instances.ts';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
 import { DEFAULT_TAG } from '../../src/settings.ts';
@@ -70,7 +70,8 @@ export const test = base
   .extend('haproxy', ({ haproxyWith }) => haproxyWith([A, B]))
   .extend('fakeHaproxy', ({ cleanup, folder }) => {
     /** Listens as HAProxy does. A command without an answer stays open. */
-    return async (answer: (command: string) => string | undefined, socket = join(folder, 'fake.sock')) => {
+    return async (answer: (command: string) => string | undefined) => {
+      const socket = join(folder, 'fake.sock');
       const commands: string[] = [];
       await listen(cleanup, socket, (connection) => {
         connection.once('data', (data) => {
@@ -83,58 +84,7 @@ export const test = base
     };
   })
   .extend('drainTagged', ({ cleanup, folder, ec2 }) => {
-    return async (sockets: string[], { aws = AWS.succeeds, settings }: ScriptOptions = {}): Promise<RunningScript> => {
-      const own = join(folder, crypto.randomUUID());
-      await mkdir(own);
-      const gate = join(own, 'gate.sock');
-      let question = Promise.withResolvers<Socket>();
-      await listen(cleanup, gate, (connection) => question.resolve(connection));
-      await writeFile(join(own, 'aws'), `#!/bin/sh\nsocat -u UNIX-CONNECT:${gate} -\n${aws}\n`, { mode: 0o755 });
-      // Files, because a pipe may deliver a line after the script's next question.
-      const [out, err] = [join(own, 'out'), join(own, 'err')];
-      await using outFile = await open(out, 'w');
-      await using errFile = await open(err, 'w');
-      const child = spawn(SCRIPT, ['web', ...sockets], {
-        env: awsCli(ec2.url, {
-          PATH: `${own}:${process.env.PATH}`,
-          STATE_DIRECTORY: join(folder, 'state'),
-          INTERVAL: '0.01',
-          ...settings,
-        }),
-        // In its own process group, so that the script's commands end with the script.
-        detached: true,
-        stdio: ['ignore', outFile.fd, errFile.fd],
-      });
-      const ended = once(child, 'exit');
-      const errors = () => readFileSync(err, 'utf8');
-      const asks = () =>
-        Promise.race([question.promise, ended.then(() => Promise.reject(new Error(`the script ended: ${errors()}`)))]);
-      async function answer(): Promise<void> {
-        const connection = await asks();
-        question = Promise.withResolvers();
-        connection.end(aws === AWS.real ? '' : listing(ec2.instances));
-      }
-      async function stop(): Promise<void> {
-        try {
-          process.kill(-(child.pid ?? 0), 'SIGKILL');
-        } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-        }
-        await ended;
-      }
-      cleanup.defer(stop);
-      return {
-        process: child,
-        answer,
-        async look() {
-          await answer();
-          await asks();
-        },
-        lines: () => readFileSync(out, 'utf8').split('\n').slice(0, -1),
-        errors,
-        stop,
-      };
-    };
+    return (sockets: string[], options: ScriptOptions = {}) => startScript({ cleanup, folder, ec2 }, sockets, options);
   })
   /** A running script that has drained A. */
   .extend('script', async ({ haproxy, drainTagged }) => {
@@ -146,6 +96,66 @@ export const test = base
 
 export function instance(tags: object = {}, state: Instance['state'] = 'running'): Instance {
   return { tags: new Map(Object.entries({ 'aws:autoscaling:groupName': 'web', ...tags })), state };
+}
+
+async function startScript(
+  { cleanup, folder, ec2 }: { cleanup: AsyncDisposableStack; folder: string; ec2: Ec2Endpoint },
+  sockets: string[],
+  { aws = AWS.succeeds, settings }: ScriptOptions,
+): Promise<RunningScript> {
+  const scriptFolder = join(folder, crypto.randomUUID());
+  await mkdir(scriptFolder);
+  const gate = join(scriptFolder, 'gate.sock');
+  let question = Promise.withResolvers<Socket>();
+  await listen(cleanup, gate, (connection) => question.resolve(connection));
+  await writeFile(join(scriptFolder, 'aws'), `#!/bin/sh\nsocat -u UNIX-CONNECT:${gate} -\n${aws}\n`, { mode: 0o755 });
+  // Files, because a pipe may deliver a line after the script's next question.
+  const [out, err] = [join(scriptFolder, 'out'), join(scriptFolder, 'err')];
+  await using outFile = await open(out, 'w');
+  await using errFile = await open(err, 'w');
+  const child = spawn(SCRIPT, ['web', ...sockets], {
+    env: awsCli(ec2.url, {
+      PATH: `${scriptFolder}:${process.env.PATH}`,
+      STATE_DIRECTORY: join(folder, 'state'),
+      INTERVAL: '0.01',
+      ...settings,
+    }),
+    // In its own process group, so that the script's commands end with the script.
+    detached: true,
+    stdio: ['ignore', outFile.fd, errFile.fd],
+  });
+  const ended = once(child, 'exit');
+  const errors = () => readFileSync(err, 'utf8');
+
+  async function asks(): Promise<Socket> {
+    const failure = ended.then(() => Promise.reject(new Error(`the script ended: ${errors()}`)));
+    return await Promise.race([question.promise, failure]);
+  }
+  async function answer(): Promise<void> {
+    const connection = await asks();
+    question = Promise.withResolvers();
+    connection.end(aws === AWS.real ? '' : listing(ec2.instances));
+  }
+  async function stop(): Promise<void> {
+    try {
+      process.kill(-(child.pid ?? 0), 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+    await ended;
+  }
+  cleanup.defer(stop);
+  return {
+    process: child,
+    answer,
+    async look() {
+      await answer();
+      await asks();
+    },
+    lines: () => readFileSync(out, 'utf8').split('\n').slice(0, -1),
+    errors,
+    stop,
+  };
 }
 
 async function listen(cleanup: AsyncDisposableStack, socket: string, onConnection: (connection: Socket) => void) {
