@@ -13,8 +13,8 @@ import { temporaryFolder } from '../../scripts/temporary-folder.ts';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { awsCli } from '../../test/helpers/aws-cli.ts';
 import { skippedWithoutChef } from '../../test/helpers/programs.ts';
+import { instance, TAGGED } from '../fixtures.ts';
 
-const TAGGED = { [DEFAULT_TAG.key]: DEFAULT_TAG.value };
 const PATIENCE = { timeout: 100_000, interval: 50 };
 
 // Chef takes seconds to start, so the tests share one client. Each test starts with the same instances in HAProxy.
@@ -69,7 +69,7 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
 
   test('fails and changes nothing when haproxy -c refuses the configuration', async () => {
     const before = await state();
-    givenInstance('i-00000007', { privateIpAddress: '127.0.0.1 nonsense' });
+    given('i-00000007', {}, { privateIpAddress: '127.0.0.1 nonsense' });
     await nextFailure(/failed verification haproxy -c/);
     expect(await state()).toEqual(before);
   });
@@ -90,23 +90,22 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
   test('takes back an instance without the tag, and reads every page of a large group', async () => {
     ec2.instances.get('i-00000002')?.tags.delete(DEFAULT_TAG.key);
     const ids = Array.from({ length: 1000 }, (_, n) => `i-1000${n.toString(16).padStart(4, '0')}`);
-    for (const id of ids) givenInstance(id);
+    for (const id of ids) given(id);
     await waitUntilInPlace(['i-00000001', 'i-00000002', 'i-00000003', ...ids]);
   });
 
   function resetInstances(): void {
     ec2.instances.clear();
-    givenInstance('i-00000001');
-    givenInstance('i-00000002', { tags: TAGGED });
-    givenInstance('i-00000003', { tags: { [DEFAULT_TAG.key]: 'no' } });
-    givenInstance('i-00000004', { state: 'stopped' });
-    givenInstance('i-00000005', { state: 'pending' });
-    givenInstance('i-00000006', { tags: { 'aws:autoscaling:groupName': 'another' } });
+    given('i-00000001');
+    given('i-00000002', TAGGED);
+    given('i-00000003', { [DEFAULT_TAG.key]: 'no' });
+    given('i-00000004', {}, { state: 'stopped' });
+    given('i-00000005', {}, { state: 'pending' });
+    given('i-00000006', { 'aws:autoscaling:groupName': 'another' });
   }
 
-  function givenInstance(id: string, { tags = {}, ...rest }: Partial<Omit<Instance, 'tags'>> & { tags?: object } = {}) {
-    const all = Object.entries({ 'aws:autoscaling:groupName': 'web', ...tags });
-    ec2.instances.set(id, { tags: new Map(all), privateIpAddress: '127.0.0.1', ...rest });
+  function given(id: string, tags: object = {}, more: Partial<Instance> = {}): void {
+    ec2.instances.set(id, instance(tags, { privateIpAddress: '127.0.0.1', ...more }));
   }
 
   /** Waits until these instances are in HAProxy's configuration and get requests. */

@@ -1,10 +1,10 @@
-import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { skippedWithout } from '../../test/helpers/programs.ts';
+import { run, TAGGED } from '../fixtures.ts';
 
 const COOKBOOK = 'examples/chef/cookbooks/haproxy_ec2';
 
@@ -39,21 +39,9 @@ const SETTINGS = {
   removal_tag: DEFAULT_TAG,
   port: 8080,
 };
-const TAGGED = { [DEFAULT_TAG.key]: DEFAULT_TAG.value };
 
 describe.skipIf(skipped)('HaproxyEc2.servers', () => {
-  test('asks EC2 for the running members, a thousand to a page', async () => {
-    const { stdout } = await serversOf([[['i-1', {}]]]);
-    expect(JSON.parse(stdout).asked).toEqual({
-      filters: [
-        { name: 'tag:aws:autoscaling:groupName', values: ['web'] },
-        { name: 'instance-state-name', values: ['running'] },
-      ],
-      max_results: 1000,
-    });
-  });
-
-  test('keeps the instances without the removal tag from every page, in the order of their ids', async () => {
+  test('returns the running members without the removal tag, from every page, in the order of their ids', async () => {
     const otherValue = { [DEFAULT_TAG.key]: 'no' };
     const emptyValue = { [DEFAULT_TAG.key]: '' };
     const otherKey = { [DEFAULT_TAG.key.toUpperCase()]: DEFAULT_TAG.value };
@@ -61,9 +49,13 @@ describe.skipIf(skipped)('HaproxyEc2.servers', () => {
       Object.entries({ 'i-5': otherValue, 'i-2': TAGGED, 'i-4': emptyValue }),
       Object.entries({ 'i-3': otherKey, 'i-1': { Name: DEFAULT_TAG.key } }),
     ]);
-    expect(JSON.parse(stdout).servers).toEqual(
-      [1, 3, 4, 5].map((n) => ({ id: `i-${n}`, address: `10.0.0.${n}`, port: 8080 })),
-    );
+    const { asked, servers } = JSON.parse(stdout);
+    expect(asked.filters).toEqual([
+      { name: 'tag:aws:autoscaling:groupName', values: ['web'] },
+      { name: 'instance-state-name', values: ['running'] },
+    ]);
+    expect(asked.max_results).toBe(1000);
+    expect(servers).toEqual([1, 3, 4, 5].map((n) => ({ id: `i-${n}`, address: `10.0.0.${n}`, port: 8080 })));
   });
 
   test('takes member tag, removal tag and port from the attributes', async () => {
@@ -134,19 +126,13 @@ describe.skipIf(skipped)('the template', () => {
 
 async function rendered(ids: string[]): Promise<string> {
   const servers = ids.map((id, n) => ({ id, address: `10.0.0.${n + 1}`, port: 80 }));
-  const { code, stdout, stderr } = await run('ruby', ['-e', RENDER, `${COOKBOOK}/templates`], JSON.stringify(servers));
+  const input = JSON.stringify(servers);
+  const { code, stdout, stderr } = await run('ruby', ['-e', RENDER, `${COOKBOOK}/templates`], { input });
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   return stdout;
 }
 
 function serversOf(pages: readonly Instances[], settings: object = SETTINGS) {
   const input = JSON.stringify({ pages, settings });
-  return run('ruby', ['-e', SERVERS, `${COOKBOOK}/libraries/haproxy_ec2.rb`], input);
-}
-
-function run(file: string, args: string[], input = '') {
-  return new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
-    const child = execFile(file, args, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }));
-    child.stdin?.end(input);
-  });
+  return run('ruby', ['-e', SERVERS, `${COOKBOOK}/libraries/haproxy_ec2.rb`], { input });
 }

@@ -11,9 +11,9 @@ import { temporaryFolder } from '../../scripts/temporary-folder.ts';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { awsCli } from '../../test/helpers/aws-cli.ts';
 import { startHaproxy } from '../../test/helpers/stats-socket.ts';
+import { instance, TAGGED } from '../fixtures.ts';
 
 export const SCRIPT = 'examples/runtime-api/drain-tagged-servers.sh';
-export const TAGGED = { [DEFAULT_TAG.key]: DEFAULT_TAG.value };
 export const [A, B, C] = ['i-0000000a', 'i-0000000b', 'i-0000000c'];
 
 /** A running script. The script's `aws` waits for the test, so the script changes nothing while the test acts. */
@@ -93,10 +93,6 @@ export const test = base
     expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
     return script;
   });
-
-export function instance(tags: object = {}, state: Instance['state'] = 'running'): Instance {
-  return { tags: new Map(Object.entries({ 'aws:autoscaling:groupName': 'web', ...tags })), state };
-}
 
 async function startScript(
   { cleanup, folder, ec2 }: { cleanup: AsyncDisposableStack; folder: string; ec2: Ec2Endpoint },

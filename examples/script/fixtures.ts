@@ -1,9 +1,9 @@
-import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test as base } from 'vitest';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
 import { pathWithAws } from '../../test/helpers/aws-cli.ts';
+import { run } from '../fixtures.ts';
 
 export const LIST = 'examples/script/servers-to-keep.sh';
 export const UPDATE = 'examples/script/update-haproxy.sh';
@@ -42,7 +42,7 @@ export const test = base
     return async (prints: string, { status = 0, reload = 'echo reload >> "$0/reloads"' } = {}) => {
       const PATH = await pathWithAws(folder, prints, status);
       const files = [join(folder, 'template'), join(folder, 'haproxy.cfg')];
-      return await run(UPDATE, ['web', ...files, 'sh', '-c', reload, folder], { ...process.env, PATH });
+      return await run(UPDATE, ['web', ...files, 'sh', '-c', reload, folder], { env: { ...process.env, PATH } });
     };
   })
   /** The configuration, and how often HAProxy was reloaded. */
@@ -51,9 +51,3 @@ export const test = base
     const configuration = await readFile(join(folder, 'haproxy.cfg'), 'utf8');
     return { configuration, reloads: reloads.split('\n').length - 1 };
   });
-
-export function run(file: string, args: string[], env: NodeJS.ProcessEnv) {
-  return new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
-    execFile(file, args, { env }, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }));
-  });
-}

@@ -4,9 +4,8 @@ import type { Instance } from '../../scripts/local-aws/ec2-instances.ts';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { awsCli } from '../../test/helpers/aws-cli.ts';
 import { skippedWithout } from '../../test/helpers/programs.ts';
-import { LIST, run } from './fixtures.ts';
-
-const TAGGED = { [DEFAULT_TAG.key]: DEFAULT_TAG.value };
+import { instance, run, TAGGED } from '../fixtures.ts';
+import { LIST } from './fixtures.ts';
 
 const test = base
   .extend('ec2', async ({ task: _ }, { onCleanup }) => {
@@ -15,13 +14,11 @@ const test = base
     return ec2;
   })
   .extend('given', ({ ec2 }) => {
-    return (id: string, privateIpAddress: string, tags: object = {}, state: Instance['state'] = 'running') => {
-      const all = { 'aws:autoscaling:groupName': 'web', ...tags };
-      ec2.instances.set(id, { tags: new Map(Object.entries(all)), privateIpAddress, state });
-    };
+    return (id: string, privateIpAddress: string, tags: object = {}, state: Instance['state'] = 'running') =>
+      ec2.instances.set(id, instance(tags, { privateIpAddress, state }));
   })
   .extend('serversToKeep', ({ ec2 }) => {
-    return (group: string, settings: Record<string, string> = {}) => run(LIST, [group], awsCli(ec2.url, settings));
+    return (group: string, settings = {}) => run(LIST, [group], { env: awsCli(ec2.url, settings) });
   });
 
 describe.skipIf(skippedWithout({ aws: '--version' }, LIST)).concurrent('servers-to-keep.sh', () => {

@@ -1,7 +1,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
-import { ONE, run, TEMPLATE, test, UNCHANGED, UPDATE, WITH_ONE } from './fixtures.ts';
+import { run } from '../fixtures.ts';
+import { ONE, TEMPLATE, test, UNCHANGED, UPDATE, WITH_ONE } from './fixtures.ts';
 
 describe('update-haproxy.sh', () => {
   test.for([
@@ -30,7 +31,7 @@ describe('update-haproxy.sh', () => {
   });
 
   test('names its arguments when one is missing', async () => {
-    const { code, stderr } = await run(UPDATE, ['web', 'template', 'haproxy.cfg'], process.env);
+    const { code, stderr } = await run(UPDATE, ['web', 'template', 'haproxy.cfg']);
     expect(code).toBe(2);
     expect(stderr).toContain('expected AUTO-SCALING-GROUP TEMPLATE CONFIGURATION RELOAD-COMMAND...');
   });
