@@ -8,8 +8,12 @@ import type { RunningConsumer } from '../../scripts/proof/consumer.ts';
 import { chef } from '../../scripts/proof/consumers/chef.ts';
 import { freePort } from '../../scripts/proof/fleet.ts';
 import { type Haproxy, startHaproxy } from '../../scripts/proof/haproxy.ts';
+import { surroundingsIn } from '../../scripts/proof/test-surroundings.ts';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
+import { DEFAULT_TAG } from '../../src/settings.ts';
+import { awsCli } from '../../test/helpers/aws-cli.ts';
 import { skippedWithoutChef } from '../../test/helpers/programs.ts';
+import { instance, TAGGED } from '../fixtures.ts';
 
 const PATIENCE = { timeout: 100_000, interval: 50 };
 
@@ -29,23 +33,8 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
     ]);
     cleanup.defer(() => haproxy.stop());
     resetInstances();
-    const environment: Record<string, string> = {};
-    Object.assign(environment, process.env, {
-      AWS_ENDPOINT_URL: ec2.url,
-      AWS_REGION: 'us-west-2',
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
-    });
-    client = await chef.start({
-      ...haproxy,
-      serverPort: 8080,
-      group: 'web',
-      ec2Url: ec2.url,
-      region: 'us-west-2',
-      environment,
-      signal: new AbortController().signal,
-      onProgress: () => {},
-    });
+    const environment = awsCli(ec2.url) as Record<string, string>;
+    client = await chef.start({ ...surroundingsIn(folder, { environment, ec2Url: ec2.url }), ...haproxy });
     cleanup.defer(() => client.stop());
   });
   afterAll(() => cleanup.disposeAsync());
@@ -56,7 +45,7 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
     await waitUntilInPlace(['i-00000001', 'i-00000003']);
   });
 
-  test('puts the running and untagged instances of the group into HAProxy', async () => {
+  test('puts the running instances of the group without the tag into HAProxy', async () => {
     expect(await servers()).toEqual(['i-00000001 127.0.0.1:8080', 'i-00000003 127.0.0.1:8080']);
     expect(await readFile(haproxy.configFile, 'utf8')).toContain(haproxy.staticConfiguration);
   });
@@ -64,43 +53,32 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
   test('does not reload when nothing has changed', async () => {
     const before = await state();
     const [calls, failures] = [ec2.calls.length, client.failures.length];
-    // Each run asks EC2 once, and starts when the run before has ended. So the run of the first new call has ended when
-    // the second new call comes.
+    // Each run calls EC2 once, and a run starts after the end of the run before. So the second new call shows that a whole
+    // run has ended.
     await vi.waitFor(() => expect(ec2.calls.length).toBeGreaterThanOrEqual(calls + 2), PATIENCE);
     expect(await state()).toEqual(before);
     expect(client.failures.slice(failures)).toEqual([]);
   });
 
-  test.each<{ what: string; begin: () => void; reason: RegExp }>([
-    {
-      what: 'EC2 answers with an error',
-      begin: () => {
-        ec2.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
-      },
-      reason: /UnauthorizedOperation/,
-    },
-    {
-      what: 'no server would be left',
-      begin: () => ec2.instances.forEach(({ tags }) => void tags.set('remove_from_lb', 'yes')),
-      reason: /no server to keep in aws:autoscaling:groupName=web, of 3 running; HAProxy is left as it is/,
-    },
-    {
-      what: 'haproxy -c refuses the configuration',
-      begin: () => givenInstance('i-00000007', { privateIpAddress: '127.0.0.1 nonsense' }),
-      reason: /failed verification haproxy -c/,
-    },
-  ])('leaves HAProxy as it is and fails when $what', async ({ begin, reason }) => {
+  test('fails and changes nothing when EC2 answers with an error', async () => {
     const before = await state();
-    begin();
-    await nextFailure(reason);
+    ec2.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
+    await nextFailure(/UnauthorizedOperation/);
     expect(await state()).toEqual(before);
   });
 
-  test('repeats a reload that failed, though the configuration is written', async () => {
+  test('fails and changes nothing when haproxy -c refuses the configuration', async () => {
+    const before = await state();
+    given('i-00000007', {}, { privateIpAddress: '127.0.0.1 nonsense' });
+    await nextFailure(/failed verification haproxy -c/);
+    expect(await state()).toEqual(before);
+  });
+
+  test('repeats a reload that failed', async () => {
     const { worker } = await state();
     await rename(haproxy.pidFile, `${haproxy.pidFile}.away`);
     try {
-      ec2.instances.get('i-00000003')?.tags.set('remove_from_lb', 'yes');
+      ec2.instances.get('i-00000003')?.tags.set(DEFAULT_TAG.key, DEFAULT_TAG.value);
       await nextFailure(/service\[haproxy\].*ShellCommandFailed/);
       expect(await state()).toEqual({ servers: ['i-00000001 127.0.0.1:8080'], worker });
     } finally {
@@ -109,29 +87,28 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
     await waitUntilInPlace(['i-00000001']);
   });
 
-  test('reads every page of a fleet of more than a thousand, and takes back an instance whose tag is gone', async () => {
-    ec2.instances.get('i-00000002')?.tags.delete('remove_from_lb');
+  test('takes back an instance without the tag, and reads every page of a large group', async () => {
+    ec2.instances.get('i-00000002')?.tags.delete(DEFAULT_TAG.key);
     const ids = Array.from({ length: 1000 }, (_, n) => `i-1000${n.toString(16).padStart(4, '0')}`);
-    for (const id of ids) givenInstance(id);
+    for (const id of ids) given(id);
     await waitUntilInPlace(['i-00000001', 'i-00000002', 'i-00000003', ...ids]);
   });
 
   function resetInstances(): void {
     ec2.instances.clear();
-    givenInstance('i-00000001');
-    givenInstance('i-00000002', { tags: { remove_from_lb: 'yes' } });
-    givenInstance('i-00000003', { tags: { remove_from_lb: 'no' } });
-    givenInstance('i-00000004', { state: 'stopped' });
-    givenInstance('i-00000005', { state: 'pending' });
-    givenInstance('i-00000006', { tags: { 'aws:autoscaling:groupName': 'another' } });
+    given('i-00000001');
+    given('i-00000002', TAGGED);
+    given('i-00000003', { [DEFAULT_TAG.key]: 'no' });
+    given('i-00000004', {}, { state: 'stopped' });
+    given('i-00000005', {}, { state: 'pending' });
+    given('i-00000006', { 'aws:autoscaling:groupName': 'another' });
   }
 
-  function givenInstance(id: string, { tags = {}, ...rest }: Partial<Omit<Instance, 'tags'>> & { tags?: object } = {}) {
-    const all = Object.entries({ 'aws:autoscaling:groupName': 'web', ...tags });
-    ec2.instances.set(id, { tags: new Map(all), privateIpAddress: '127.0.0.1', ...rest });
+  function given(id: string, tags: object = {}, more: Partial<Instance> = {}): void {
+    ec2.instances.set(id, instance(tags, { privateIpAddress: '127.0.0.1', ...more }));
   }
 
-  /** Waits until HAProxy's configuration has these instances, and HAProxy sends requests to them. */
+  /** Waits until these instances are in HAProxy's configuration and get requests. */
   async function waitUntilInPlace(ids: string[]): Promise<void> {
     await vi.waitFor(async () => {
       expect((await servers()).map((server) => server.split(' ')[0])).toEqual(ids);
@@ -140,7 +117,7 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
     }, PATIENCE);
   }
 
-  /** Waits until a run from now on fails for this reason. */
+  /** Waits for the next run that fails for this reason. */
   async function nextFailure(reason: RegExp): Promise<void> {
     const before = client.failures.length;
     await vi.waitFor(

@@ -1,8 +1,8 @@
-# Chef Infra Client in local mode: without a Chef server, with the cookbooks that lie beside this file.
-# Each run is a fork of this process: what is loaded here is loaded once, not by each run anew.
+# Configures Chef Infra Client in local mode: no Chef server, and the cookbooks beside this file.
+# Each run is a fork of this process. Load here what every run needs, so that it is loaded only once.
 require 'aws-sdk-ec2'
 require 'inspec'
-# The SDK loads its client when somebody first names it.
+# The SDK loads its client at the first use of the name.
 Aws::EC2.const_get(:Client)
 
 chef_repo_path __dir__

@@ -1,9 +1,10 @@
-import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
+import { DEFAULT_TAG } from '../../src/settings.ts';
 import { skippedWithout } from '../../test/helpers/programs.ts';
+import { run, TAGGED } from '../fixtures.ts';
 
 const COOKBOOK = 'examples/chef/cookbooks/haproxy_ec2';
 
@@ -12,7 +13,7 @@ const skipped = skippedWithout({ ruby: '--version', haproxy: '-v' }, 'the Chef c
 /** Instances as `HaproxyEc2.servers` sees them: id, tags. */
 type Instances = readonly (readonly [id: string, tags: Readonly<Record<string, string>>])[];
 
-// EC2's client, its pages given: what it was asked for is in the output.
+// Calls HaproxyEc2.servers with a client that returns these pages. Prints the servers and the client's arguments.
 const SERVERS = `
 require 'json'
 load ARGV.fetch(0)
@@ -35,56 +36,35 @@ puts JSON.generate(servers: servers, asked: asked)
 
 const SETTINGS = {
   member_tag: { key: 'aws:autoscaling:groupName', value: 'web' },
-  removal_tag: { key: 'remove_from_lb', value: 'yes' },
+  removal_tag: DEFAULT_TAG,
   port: 8080,
 };
 
 describe.skipIf(skipped)('HaproxyEc2.servers', () => {
-  test('asks EC2 for the running members, a thousand to a page', async () => {
-    const { stdout } = await serversOf([[['i-1', {}]]]);
-    expect(JSON.parse(stdout).asked).toEqual({
-      filters: [
-        { name: 'tag:aws:autoscaling:groupName', values: ['web'] },
-        { name: 'instance-state-name', values: ['running'] },
-      ],
-      max_results: 1000,
-    });
-  });
-
-  test('keeps those without the removal tag, of every page, in the order of their ids', async () => {
+  test('returns the running members without the removal tag, from every page, in the order of their ids', async () => {
+    const otherValue = { [DEFAULT_TAG.key]: 'no' };
+    const emptyValue = { [DEFAULT_TAG.key]: '' };
+    const otherKey = { [DEFAULT_TAG.key.toUpperCase()]: DEFAULT_TAG.value };
     const { stdout } = await serversOf([
-      [
-        ['i-3', {}],
-        ['i-2', { remove_from_lb: 'yes' }],
-      ],
-      [['i-1', { Name: 'remove_from_lb' }]],
+      Object.entries({ 'i-5': otherValue, 'i-2': TAGGED, 'i-4': emptyValue }),
+      Object.entries({ 'i-3': otherKey, 'i-1': { Name: DEFAULT_TAG.key } }),
     ]);
-    expect(JSON.parse(stdout).servers).toEqual([
-      { id: 'i-1', address: '10.0.0.1', port: 8080 },
-      { id: 'i-3', address: '10.0.0.3', port: 8080 },
+    const { asked, servers } = JSON.parse(stdout);
+    expect(asked.filters).toEqual([
+      { name: 'tag:aws:autoscaling:groupName', values: ['web'] },
+      { name: 'instance-state-name', values: ['running'] },
     ]);
-  });
-
-  test.each([
-    { tags: { remove_from_lb: 'no' }, why: 'another value' },
-    { tags: { remove_from_lb: '' }, why: 'an empty value' },
-    { tags: { Remove_From_Lb: 'yes' }, why: 'another key' },
-    { tags: { answer: 'yes' }, why: 'the value under another key' },
-  ])('keeps an instance with $why', async ({ tags }) => {
-    const { stdout } = await serversOf([[['i-1', tags]]]);
-    expect(JSON.parse(stdout).servers).toHaveLength(1);
+    expect(asked.max_results).toBe(1000);
+    expect(servers).toEqual([1, 3, 4, 5].map((n) => ({ id: `i-${n}`, address: `10.0.0.${n}`, port: 8080 })));
   });
 
   test('takes member tag, removal tag and port from the attributes', async () => {
-    const { stdout } = await serversOf(
-      [
-        [
-          ['i-1', { drain: 'now' }],
-          ['i-2', { remove_from_lb: 'yes' }],
-        ],
-      ],
-      { member_tag: { key: 'Role', value: 'shop' }, removal_tag: { key: 'drain', value: 'now' }, port: 81 },
-    );
+    const settings = {
+      member_tag: { key: 'Role', value: 'shop' },
+      removal_tag: { key: 'drain', value: 'now' },
+      port: 81,
+    };
+    const { stdout } = await serversOf([Object.entries({ 'i-1': { drain: 'now' }, 'i-2': TAGGED })], settings);
     const { asked, servers } = JSON.parse(stdout);
     expect(asked.filters[0]).toEqual({ name: 'tag:Role', values: ['shop'] });
     expect(servers).toEqual([{ id: 'i-2', address: '10.0.0.2', port: 81 }]);
@@ -92,8 +72,8 @@ describe.skipIf(skipped)('HaproxyEc2.servers', () => {
 
   test.each<{ pages: Instances[]; of: number }>([
     { pages: [[]], of: 0 },
-    { pages: [[['i-1', { remove_from_lb: 'yes' }]]], of: 1 },
-  ])('fails rather than leaving no server, with $of instances running', async ({ pages, of }) => {
+    { pages: [[['i-1', TAGGED]]], of: 1 },
+  ])('fails when no server would be left of $of running instances', async ({ pages, of }) => {
     const { code, stdout, stderr } = await serversOf(pages);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toContain(
@@ -113,7 +93,7 @@ describe.skipIf(skipped)('HaproxyEc2.servers', () => {
   });
 });
 
-// Chef's `render` for partials, in plain ERB.
+// Renders the template as Chef does, with plain ERB.
 const RENDER = `
 require 'erb'
 require 'json'
@@ -123,27 +103,22 @@ print render('haproxy.cfg.erb')
 `;
 
 describe.skipIf(skipped)('the template', () => {
-  test('puts every server at the end of the backend', async () => {
-    const configuration = await rendered(['i-1', 'i-2']);
-    expect(configuration).toMatch(
-      /\nbackend web\n(?: {4}.+\n)+ {4}server i-1 10.0.0.1:80\n {4}server i-2 10.0.0.2:80\n$/,
-    );
-  });
-
   test('keeps idle client connections until their next response', async () => {
     expect(await rendered(['i-1'])).toMatch(/\ndefaults\n(?: {4}.+\n)* {4}option idle-close-on-response\n/);
   });
 
-  test('gives old workers more time than the longest request and a kept-alive connection take', async () => {
+  test('gives an old worker time for the longest request on a kept-alive connection', async () => {
     const configuration = await rendered(['i-1']);
     const seconds = (name: string) => Number(new RegExp(`^ +${name} (\\d+)s$`, 'm').exec(configuration)?.[1]);
     expect(seconds('hard-stop-after')).toBeGreaterThan(seconds('timeout server') + seconds('timeout http-keep-alive'));
   });
 
-  test('is a configuration that HAProxy accepts', async () => {
+  test('is a configuration with every server that HAProxy accepts', async () => {
     await using folder = await temporaryFolder('chef-cookbook-');
     const file = join(folder.path, 'haproxy.cfg');
-    await writeFile(file, await rendered(['i-1', 'i-2']));
+    const configuration = await rendered(['i-1', 'i-2']);
+    expect(configuration).toMatch(/\n {4}server i-1 10.0.0.1:80\n {4}server i-2 10.0.0.2:80\n$/);
+    await writeFile(file, configuration);
     const { code, stderr } = await run('haproxy', ['-c', '-f', file]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
@@ -151,19 +126,13 @@ describe.skipIf(skipped)('the template', () => {
 
 async function rendered(ids: string[]): Promise<string> {
   const servers = ids.map((id, n) => ({ id, address: `10.0.0.${n + 1}`, port: 80 }));
-  const { code, stdout, stderr } = await run('ruby', ['-e', RENDER, `${COOKBOOK}/templates`], JSON.stringify(servers));
+  const input = JSON.stringify(servers);
+  const { code, stdout, stderr } = await run('ruby', ['-e', RENDER, `${COOKBOOK}/templates`], { input });
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   return stdout;
 }
 
 function serversOf(pages: readonly Instances[], settings: object = SETTINGS) {
   const input = JSON.stringify({ pages, settings });
-  return run('ruby', ['-e', SERVERS, `${COOKBOOK}/libraries/haproxy_ec2.rb`], input);
-}
-
-function run(file: string, args: string[], input = '') {
-  return new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
-    const child = execFile(file, args, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }));
-    child.stdin?.end(input);
-  });
+  return run('ruby', ['-e', SERVERS, `${COOKBOOK}/libraries/haproxy_ec2.rb`], { input });
 }

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Sets the servers of HAProxy whose instances carry the removal tag to "drain", over the stats socket. Sets those that it
-# drained back to "ready" when their instances run without the tag again.
+# Sets HAProxy's servers to "drain" over the stats socket when their instances carry the removal tag. Sets the drained
+# servers back to "ready" when their instances run without the tag.
 # Usage: drain-tagged-servers.sh AUTO-SCALING-GROUP SOCKET...
-# The name of a server is the id of its instance. TAG_KEY and TAG_VALUE are those of the function; INTERVAL is in
-# seconds; region and credentials are the AWS CLI's own. STATE_DIRECTORY keeps the record of what it drained.
+# The name of a server must be the id of its instance. TAG_KEY and TAG_VALUE must be those of the function. INTERVAL is
+# in seconds. STATE_DIRECTORY keeps the record of drained servers. The AWS CLI finds region and credentials.
 set -u
 key=${TAG_KEY:-remove_from_lb}
 value=${TAG_VALUE:-yes}
@@ -14,7 +14,7 @@ complain() {
   echo "drain-tagged-servers.sh: $*" >&2
 }
 
-# systemd does not start it again after this status.
+# systemd does not restart the script after this exit status.
 refuse() {
   complain "$@"
   exit 2
@@ -33,15 +33,15 @@ done
 group=$1
 shift
 
-# One line an instance: id, state, "tagged" or "untagged".
+# Prints one line for each instance: id, state, "tagged" or "untagged".
 ask_ec2() {
-  # A call that hangs must not use up the heartbeat timeout.
+  # A hanging call must not use up the heartbeat timeout.
   aws ec2 describe-instances --output text --page-size 1000 --cli-connect-timeout 5 --cli-read-timeout 10 \
     --filters "Name=tag:aws:autoscaling:groupName,Values=\"$group\"" --query "Reservations[].Instances[].[
       InstanceId, State.Name, Tags[?Key=='$key' && Value=='$value'] && 'tagged' || 'untagged']"
 }
 
-# Leaves the answer to a command in $answer. HAProxy ends it with an empty line: without one, it is only a part.
+# Puts HAProxy's answer to a command into $answer. A complete answer ends with an empty line.
 ask_haproxy() {
   answer="
 $(echo "$2" | socat -t5 - "UNIX-CONNECT:$1" && echo end)"
@@ -53,7 +53,7 @@ end') answer=${answer%??end} answer=${answer#?} ;;
   esac
 }
 
-# Reads what EC2, the record and HAProxy say. Prints what has to change: "drain", "ready" or "forget", and the server.
+# Reads the lists of EC2, the record and HAProxy. Prints each change: "drain", "ready" or "forget", and the server.
 compare() {
   awk '
     NF == 0 { next }
@@ -63,13 +63,13 @@ compare() {
     section == "be_id" {
       server = $2 "/" $4
       seen[server]
-      # srv_admin_state is a mask: 1 is forced maintenance, 8 is forced drain.
+      # srv_admin_state is a bit mask: 1 is forced maintenance, 8 is forced drain.
       maintained = $7 % 2
       drained = int($7 / 8) % 2
       if (tagged[$4]) {
         if (!drained && !maintained) print "drain", server
       } else if (server in ours) {
-        # An instance that does not run, or that EC2 has forgotten, is not fit to serve.
+        # A server stays drained if its instance does not run, or if EC2 has forgotten the instance.
         if (!drained) print "forget", server
         else if (serves[$4]) print "ready", server
       }
@@ -96,14 +96,14 @@ set_state() {
   fi
 }
 
-# Brings the servers of one HAProxy into line with EC2, from the state that they are in now: a reload or a restart
-# may have undone what was set before.
+# Changes the servers of one HAProxy to match EC2. Reads their current state each time, because a reload or a restart
+# may have undone earlier changes.
 align() {
   ask_haproxy "$socket" 'show servers state' || {
     complain "$socket: no answer; its servers stay as they are"
     return
   }
-  # Version 1 of the answer is the one whose columns are known.
+  # The columns are known only for version 1 of the answer.
   case $answer in
   '1
 # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state '*) ;;
@@ -119,7 +119,7 @@ align() {
     cat "$record" && echo "${answer#1?}"
   } | compare | while read -r change server; do
     case $change in
-    # Recorded before it is done: a drain that nobody knows of would never be undone.
+    # Record the drain before it is done, because a drain without a record is never undone.
     drain) remember "$server" && set_state "$server" drain ;;
     ready) set_state "$server" ready && forget "$server" ;;
     forget) forget "$server" ;;
@@ -135,7 +135,7 @@ while :; do
     *'	running	untagged'*)
       for socket; do align; done
       ;;
-    # Rather a mistake in the name of the group or in the tag than a group that nobody needs.
+    # More likely a wrong group name or a wrong tag than a group that nobody needs.
     *) complain "no instance of $group would be left to serve; nothing is changed" ;;
     esac
   fi

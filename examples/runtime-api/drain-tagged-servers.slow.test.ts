@@ -1,410 +1,264 @@
 import { once } from 'node:events';
 import { readdir, readFile, rm } from 'node:fs/promises';
-import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, vi } from 'vitest';
+import { DEFAULT_TAG } from '../../src/settings.ts';
 import { skippedWithout } from '../../test/helpers/programs.ts';
-import { AWS, SCRIPT, test } from './fixtures.ts';
+import { instance, TAGGED } from '../fixtures.ts';
+import { A, AWS, B, C, SCRIPT, test } from './fixtures.ts';
 
 const skipped = skippedWithout({ haproxy: '-v', socat: '-V', aws: '--version' }, SCRIPT);
 
-const [A, B, C] = ['i-0000000a', 'i-0000000b', 'i-0000000c'];
+const A_DRAINED = [`web/${A}=DRAIN`, `web/${B}=no check`];
+const BOTH_READY = [`web/${A}=no check`, `web/${B}=no check`];
 /** The columns in the answer to `show servers state`. */
 const HEADER = '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n';
+const [READY, DRAINED] = [0, 8];
+const stateOfA = (adminState: number) => `1\n${HEADER}3 web 1 ${A} 127.0.0.1 2 ${adminState} 1\n\n`;
 const PATIENCE = { timeout: 60_000, interval: 50 };
 
 describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
-  test('drains the servers of tagged instances in every backend, leaves the others alone, and says each change once', async ({
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    given(A, { remove_from_lb: 'yes' });
-    given(B);
-    given(C, { remove_from_lb: 'no' });
+  test('drains tagged instances only, in every backend', async ({ ec2, haproxyWith, drainTagged }) => {
+    ec2.instances.set(B, instance({ name: DEFAULT_TAG.value })).set(C, instance({ [DEFAULT_TAG.key]: 'no' }));
     const haproxy = await haproxyWith([A, B, C], { backends: ['web', 'api'] });
     const script = await drainTagged([haproxy.socket], { aws: AWS.real });
     await script.look();
     await script.look();
     expect(await haproxy.states()).toEqual([
-      `web/${A}=DRAIN`,
-      `web/${B}=no check`,
-      `web/${C}=no check`,
-      `api/${A}=DRAIN`,
-      `api/${B}=no check`,
-      `api/${C}=no check`,
+      ...[`web/${A}=DRAIN`, `web/${B}=no check`, `web/${C}=no check`],
+      ...[`api/${A}=DRAIN`, `api/${B}=no check`, `api/${C}=no check`],
     ]);
-    expect(script.lines()).toEqual([
-      `${haproxy.socket}: web/${A} is set to drain`,
-      `${haproxy.socket}: api/${A} is set to drain`,
-    ]);
+    // One line for each change, although the script looked twice.
+    expect(script.lines()).toEqual(['web', 'api'].map((name) => `${haproxy.socket}: ${name}/${A} is set to drain`));
   });
 
-  test('brings a server back that it drained when the instance runs without the tag', async ({
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    const instance = given(A, { remove_from_lb: 'yes' });
-    given(B);
-    const haproxy = await haproxyWith([A, B]);
-    const script = await drainTagged([haproxy.socket]);
+  test('brings a server back when its instance runs without the tag', async ({ instanceA, haproxy, script }) => {
+    instanceA.tags.delete(DEFAULT_TAG.key);
     await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
-    instance.tags.delete('remove_from_lb');
+    expect(await haproxy.states()).toEqual(BOTH_READY);
+    instanceA.tags.set(DEFAULT_TAG.key, DEFAULT_TAG.value);
     await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=no check`, `web/${B}=no check`]);
-    instance.tags.set('remove_from_lb', 'yes');
-    await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
-    expect(script.lines()).toEqual(
-      ['drain', 'ready', 'drain'].map((state) => `${haproxy.socket}: web/${A} is set to ${state}`),
-    );
+    expect(await haproxy.states()).toEqual(A_DRAINED);
+    const changes = ['drain', 'ready', 'drain'];
+    expect(script.lines()).toEqual(changes.map((state) => `${haproxy.socket}: web/${A} is set to ${state}`));
   });
 
   test.for(['terminated', 'stopped', 'pending'] as const)(
-    'does not bring a server back whose instance lost the tag and is %s',
-    async (state, { given, haproxyWith, drainTagged }) => {
-      const instance = given(A, { remove_from_lb: 'yes' });
-      given(B);
-      const haproxy = await haproxyWith([A, B]);
-      const script = await drainTagged([haproxy.socket]);
+    'does not bring a server back while its untagged instance is %s',
+    async (state, { instanceA, haproxy, script }) => {
+      instanceA.tags.delete(DEFAULT_TAG.key);
+      instanceA.state = state;
       await script.look();
-      instance.tags.delete('remove_from_lb');
-      instance.state = state;
+      expect(await haproxy.states()).toEqual(A_DRAINED);
+      instanceA.state = 'running';
       await script.look();
-      expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
-      instance.state = 'running';
-      await script.look();
-      expect(await haproxy.states()).toEqual([`web/${A}=no check`, `web/${B}=no check`]);
+      expect(await haproxy.states()).toEqual(BOTH_READY);
     },
   );
 
-  test('does not bring a server back whose instance EC2 has forgotten, or lists without its group', async ({
-    ec2,
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    given(A, { remove_from_lb: 'yes' });
-    const other = given(C, { remove_from_lb: 'yes' });
-    given(B);
-    const haproxy = await haproxyWith([A, B, C]);
-    const script = await drainTagged([haproxy.socket]);
-    await script.look();
+  test('does not bring a server back when EC2 has forgotten its instance', async ({ ec2, haproxy, script }) => {
     ec2.instances.delete(A);
-    other.tags.clear();
     await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`, `web/${C}=DRAIN`]);
+    expect(await haproxy.states()).toEqual(A_DRAINED);
   });
 
-  test('leaves alone what somebody else drained or put into maintenance, tagged or not', async ({
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    const [a, b] = [given(A, { remove_from_lb: 'yes' }), given(B, { remove_from_lb: 'yes' })];
-    given(C);
-    given('i-0000000d');
-    const haproxy = await haproxyWith([A, B, C, 'i-0000000d']);
+  test('leaves servers alone that somebody else changed', async ({ ec2, haproxyWith, drainTagged }) => {
+    ec2.instances.set(B, instance(TAGGED)).set(C, instance());
+    const haproxy = await haproxyWith([A, B, C]);
     await haproxy.ask(`set server web/${A} state drain`);
     await haproxy.ask(`set server web/${B} state maint`);
     await haproxy.ask(`set server web/${C} state drain`);
     const script = await drainTagged([haproxy.socket]);
-    const byHand = [`web/${A}=DRAIN`, `web/${B}=MAINT`, `web/${C}=DRAIN`, 'web/i-0000000d=no check'];
+    const byHand = [`web/${A}=DRAIN`, `web/${B}=MAINT`, `web/${C}=DRAIN`];
     await script.look();
     expect(await haproxy.states()).toEqual(byHand);
-    a.tags.delete('remove_from_lb');
-    b.tags.delete('remove_from_lb');
+    ec2.instances.set(A, instance()).set(B, instance());
     await script.look();
     expect(await haproxy.states()).toEqual(byHand);
     expect(script.lines()).toEqual([]);
   });
 
-  test('drains again after a reload and after a restart of HAProxy, and still knows what to bring back', async ({
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    const instance = given(A, { remove_from_lb: 'yes' });
-    given(B);
-    const haproxy = await haproxyWith([A, B]);
-    const script = await drainTagged([haproxy.socket]);
+  test('forgets a server that it has brought back', async ({ instanceA, haproxy, script }) => {
+    instanceA.tags.delete(DEFAULT_TAG.key);
     await script.look();
-    await haproxy.reload();
-    expect(await haproxy.states()).toEqual([`web/${A}=no check`, `web/${B}=no check`]);
+    await haproxy.ask(`set server web/${A} state drain`);
     await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
-    await haproxy.stop();
-    await script.look();
-    const another = await haproxyWith([A, B]);
-    await script.look();
-    expect(await another.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
-    instance.tags.delete('remove_from_lb');
-    await script.look();
-    expect(await another.states()).toEqual([`web/${A}=no check`, `web/${B}=no check`]);
+    expect(await haproxy.states()).toEqual(A_DRAINED);
   });
 
-  test('ends at once on SIGTERM with everything left as it is, and brings back what it drained before', async ({
-    folder,
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    const instance = given(A, { remove_from_lb: 'yes' });
-    given(B);
-    const haproxy = await haproxyWith([A, B]);
+  test('forgets a server whose drain a restart has undone', async ({ instanceA, haproxy, script, haproxyWith }) => {
+    await haproxy.stop();
+    instanceA.tags.delete(DEFAULT_TAG.key);
+    const restarted = await haproxyWith([A, B]);
+    await script.look();
+    await restarted.ask(`set server web/${A} state drain`);
+    await script.look();
+    expect(await restarted.states()).toEqual(A_DRAINED);
+    expect(script.lines()).toEqual([`${haproxy.socket}: web/${A} is set to drain`]);
+  });
+
+  test('forgets a server that HAProxy no longer has', async ({ instanceA, haproxy, script, haproxyWith }) => {
+    await haproxy.stop();
+    const without = await haproxyWith([B]);
+    await script.look();
+    await without.stop();
+    const again = await haproxyWith([A, B]);
+    await again.ask(`set server web/${A} state drain`);
+    instanceA.tags.delete(DEFAULT_TAG.key);
+    await script.look();
+    expect(await again.states()).toEqual(A_DRAINED);
+  });
+
+  test('drains again after a reload and after a restart', async ({ instanceA, haproxy, script, haproxyWith }) => {
+    await haproxy.reload();
+    expect(await haproxy.states()).toEqual(BOTH_READY);
+    await script.look();
+    expect(await haproxy.states()).toEqual(A_DRAINED);
+    await haproxy.stop();
+    await script.look();
+    const restarted = await haproxyWith([A, B]);
+    await script.look();
+    expect(await restarted.states()).toEqual(A_DRAINED);
+    instanceA.tags.delete(DEFAULT_TAG.key);
+    await script.look();
+    expect(await restarted.states()).toEqual(BOTH_READY);
+  });
+
+  test('ends at once on SIGTERM and changes nothing', async ({ folder, instanceA, haproxy, drainTagged }) => {
     const first = await drainTagged([haproxy.socket], { settings: { INTERVAL: '1000' } });
     await first.answer();
     await vi.waitFor(() => expect(first.lines()).toHaveLength(1), PATIENCE);
     first.process.kill('SIGTERM');
     expect(await once(first.process, 'exit')).toEqual([null, 'SIGTERM']);
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
-    instance.tags.delete('remove_from_lb');
-    const [record = ''] = await readdir(join(folder, 'state'));
-    const second = await drainTagged([haproxy.socket], { settings: { INTERVAL: '1000' } });
-    await second.answer();
-    // The script drops a server from its record as soon as it has brought the server back.
-    await vi.waitFor(async () => expect(await readFile(join(folder, 'state', record), 'utf8')).toBe(''), PATIENCE);
-    expect(await haproxy.states()).toEqual([`web/${A}=no check`, `web/${B}=no check`]);
-    await second.stop();
-    await haproxy.ask(`set server web/${A} state drain`);
-    const third = await drainTagged([haproxy.socket]);
-    await third.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
-  });
-
-  test('knows what it drained even when it is killed before HAProxy has answered', async ({
-    given,
-    listen,
-    drainTagged,
-  }) => {
-    const instance = given(A, { remove_from_lb: 'yes' });
-    given(B);
-    const arrived = Promise.withResolvers<void>();
-    const server = await listen((connection) => {
-      connection.once('data', (command) => {
-        if (command.toString() === `set server web/${A} state drain\n`) arrived.resolve();
-        else connection.end(`1\n${HEADER}3 web 1 ${A} 127.0.0.1 2 0 1\n\n`);
-      });
-    });
-    const first = await drainTagged([server]);
-    await first.answer();
-    await arrived.promise;
-    await first.stop();
-    instance.tags.delete('remove_from_lb');
-    await rm(server);
-    // HAProxy has carried out the command of the killed script.
-    const commands: string[] = [];
-    await listen((connection) => {
-      connection.once('data', (command) => {
-        commands.push(command.toString());
-        connection.end(/^show/.test(command.toString()) ? `1\n${HEADER}3 web 1 ${A} 127.0.0.1 2 8 1\n\n` : '\n');
-      });
-    }, server);
-    const second = await drainTagged([server]);
-    await second.look();
-    expect(commands).toEqual(['show servers state\n', `set server web/${A} state ready\n`]);
-  });
-
-  test('does not bring back a server that somebody else drained after a restart of HAProxy', async ({
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    const instance = given(A, { remove_from_lb: 'yes' });
-    given(B);
-    const before = await haproxyWith([A, B]);
-    const first = await drainTagged([before.socket]);
-    await first.look();
-    await first.stop();
-    await before.stop();
-    instance.tags.delete('remove_from_lb');
-    const haproxy = await haproxyWith([A, B]);
+    expect(await haproxy.states()).toEqual(A_DRAINED);
+    instanceA.tags.delete(DEFAULT_TAG.key);
     const second = await drainTagged([haproxy.socket]);
     await second.look();
-    await haproxy.ask(`set server web/${A} state drain`);
+    expect(await haproxy.states()).toEqual(BOTH_READY);
+    const [record = ''] = await readdir(join(folder, 'state'));
+    expect(await readFile(join(folder, 'state', record), 'utf8')).toBe('');
+  });
+
+  test('brings back what it drained although it was killed', async ({ instanceA, fakeHaproxy, drainTagged }) => {
+    const before = await fakeHaproxy((command) => (command.startsWith('show') ? stateOfA(READY) : undefined));
+    const first = await drainTagged([before.socket]);
+    await first.answer();
+    const drain = `set server web/${A} state drain\n`;
+    await vi.waitFor(() => expect(before.commands).toContain(drain), PATIENCE);
+    // HAProxy has received the command, but the script has no answer yet.
+    await first.stop();
+    instanceA.tags.delete(DEFAULT_TAG.key);
+    await rm(before.socket);
+    const after = await fakeHaproxy((command) => (command.startsWith('show') ? stateOfA(DRAINED) : '\n'));
+    const second = await drainTagged([after.socket]);
     await second.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
-    expect(second.lines()).toEqual([]);
+    expect(after.commands).toEqual(['show servers state\n', `set server web/${A} state ready\n`]);
   });
 
-  test('gives up a server that HAProxy no longer has', async ({ given, haproxyWith, drainTagged }) => {
-    const instance = given(A, { remove_from_lb: 'yes' });
-    given(B);
-    const before = await haproxyWith([A, B]);
-    const script = await drainTagged([before.socket]);
-    await script.look();
-    await before.stop();
-    const without = await haproxyWith([B]);
-    await script.look();
-    await without.stop();
-    const haproxy = await haproxyWith([A, B]);
-    await haproxy.ask(`set server web/${A} state drain`);
-    instance.tags.delete('remove_from_lb');
-    await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
-  });
-
-  test('serves each of several sockets; one that is dead is named, and served when it answers again', async ({
-    folder,
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    given(A, { remove_from_lb: 'yes' });
-    given(B);
+  test('names a socket without an answer, and serves the others', async ({ ec2, haproxyWith, drainTagged }) => {
+    ec2.instances.set(C, instance(TAGGED));
     const one = await haproxyWith([A, B], { name: 'one' });
-    const dead = join(folder, 'two.sock');
-    const script = await drainTagged([dead, one.socket]);
+    const dead = await haproxyWith([B, C], { name: 'two' });
+    await dead.stop();
+    const script = await drainTagged([one.socket, dead.socket]);
     await script.look();
-    expect(await one.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
+    expect(await one.states()).toEqual(A_DRAINED);
     expect(script.lines()).toEqual([`${one.socket}: web/${A} is set to drain`]);
-    expect(script.errors()).toContain(`${dead}: no answer; its servers stay as they are`);
-    const two = await haproxyWith([A, B], { name: 'two' });
+    expect(script.errors()).toContain(`${dead.socket}: no answer; its servers stay as they are`);
+    const two = await haproxyWith([B, C], { name: 'two' });
     await script.look();
-    expect(await two.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
+    expect(await two.states()).toEqual([`web/${B}=no check`, `web/${C}=DRAIN`]);
+    // The two HAProxies have different servers, so each has its own record.
+    ec2.instances.set(A, instance());
+    await script.look();
+    expect(await one.states()).toEqual(BOTH_READY);
   });
 
-  test('changes nothing while EC2 refuses, says so, and goes on when EC2 answers again', async ({
-    ec2,
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    given(A, { remove_from_lb: 'yes' });
-    given(B);
-    const haproxy = await haproxyWith([A, B]);
+  test('changes nothing until EC2 answers without an error', async ({ ec2, haproxy, drainTagged }) => {
     ec2.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
     const script = await drainTagged([haproxy.socket], { aws: AWS.real });
     await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=no check`, `web/${B}=no check`]);
+    expect(await haproxy.states()).toEqual(BOTH_READY);
     expect(script.errors()).toContain('UnauthorizedOperation');
     expect(script.errors()).toContain('EC2 gave no whole answer; nothing is changed');
     ec2.lastingFault = undefined;
     await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
+    expect(await haproxy.states()).toEqual(A_DRAINED);
   });
 
   // Without the script's option, the AWS CLI waits 60 s.
-  test('waits seconds, not minutes, for an answer of EC2 that does not come', { timeout: 50_000 }, async ({
-    ec2,
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    given(A, { remove_from_lb: 'yes' });
-    given(B);
-    const haproxy = await haproxyWith([A, B]);
+  test('waits seconds for EC2, not minutes', { timeout: 50_000 }, async ({ ec2, haproxy, drainTagged }) => {
     ec2.faults.push('hang');
     const script = await drainTagged([haproxy.socket], { aws: AWS.real });
     await script.look();
     await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
+    expect(await haproxy.states()).toEqual(A_DRAINED);
   });
 
-  test('sends no command to HAProxy when the AWS CLI prints a part and then fails', async ({
-    given,
-    listen,
-    drainTagged,
-  }) => {
-    given(A, { remove_from_lb: 'yes' });
-    given(B);
-    const connections: Socket[] = [];
-    const socket = await listen((connection) => connections.push(connection));
+  test('sends nothing when the AWS CLI prints a part and then fails', async ({ fakeHaproxy, drainTagged }) => {
+    const { socket, commands } = await fakeHaproxy(() => undefined);
     const script = await drainTagged([socket], { aws: AWS.fails });
     await script.look();
     expect(script.errors()).toBe('drain-tagged-servers.sh: EC2 gave no whole answer; nothing is changed\n');
-    expect(connections).toEqual([]);
+    expect(commands).toEqual([]);
   });
 
-  test('changes nothing when no instance would be left to serve, such as in a group whose name is wrong', async ({
-    given,
-    haproxyWith,
-    drainTagged,
-  }) => {
-    given(A, { remove_from_lb: 'yes' });
-    given(B, {}, 'terminated');
-    given(C, { 'aws:autoscaling:groupName': 'another' });
-    const haproxy = await haproxyWith([A, B, C]);
+  test('changes nothing when no instance would be left to serve', async ({ ec2, haproxy, drainTagged }) => {
+    ec2.instances
+      .set(B, instance({}, { state: 'terminated' }))
+      .set(C, instance({ 'aws:autoscaling:groupName': 'another' }));
     const script = await drainTagged([haproxy.socket]);
     await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=no check`, `web/${B}=no check`, `web/${C}=no check`]);
+    expect(await haproxy.states()).toEqual(BOTH_READY);
     expect(script.errors()).toContain('no instance of web would be left to serve; nothing is changed');
   });
 
+  const UNKNOWN = "'show servers state' gives something unknown";
   test.for([
-    ['breaks off', `1\n${HEADER}3 web 2 ${B} 127.0.0.1 2 0 1\n`, 'no answer'],
-    [
-      'has another format',
-      `2\n${HEADER}3 web 2 ${B} 127.0.0.1 2 0 1\n\n`,
-      "'show servers state' gives something unknown",
-    ],
-    ['has other columns', '1\n# srv_name srv_admin_state\n\n', "'show servers state' gives something unknown"],
-    ['is a refusal', 'Permission denied\n\n', "'show servers state' gives something unknown"],
+    ['breaks off', stateOfA(READY).slice(0, -1), 'no answer'],
+    ['has another format', stateOfA(READY).replace('1', '2'), UNKNOWN],
+    ['has other columns', stateOfA(READY).replace('srv_op_state ', ''), UNKNOWN],
+    ['is a refusal', 'Permission denied\n\n', UNKNOWN],
   ] as const)(
     'changes nothing when the answer of HAProxy %s',
-    async ([, answer, complaint], { given, haproxyWith, listen, drainTagged }) => {
-      given(A, { remove_from_lb: 'yes' });
-      const b = given(B, { remove_from_lb: 'yes' });
-      given(C);
-      const before = await haproxyWith([A, B, C]);
-      const script = await drainTagged([before.socket]);
+    async ([, answer, complaint], { folder, fakeHaproxy, drainTagged }) => {
+      const { socket, commands } = await fakeHaproxy(() => answer);
+      const script = await drainTagged([socket]);
       await script.look();
-      await before.stop();
-      const commands: string[] = [];
-      const server = await listen((connection) => {
-        connection.once('data', (command) => {
-          commands.push(command.toString());
-          connection.end(answer);
-        });
-      }, before.socket);
-      b.tags.delete('remove_from_lb');
-      await script.look();
-      expect(script.errors()).toContain(`${server}: ${complaint}`);
+      expect(script.errors()).toContain(`${socket}: ${complaint}`);
       expect(commands).toEqual(['show servers state\n']);
+      expect(await readdir(join(folder, 'state'))).toEqual([]);
     },
   );
 
-  test('says what HAProxy answers to a change that it refuses, and tries again', async ({
-    given,
-    listen,
-    drainTagged,
-  }) => {
-    given(A, { remove_from_lb: 'yes' });
-    given(B);
-    const socket = await listen((connection) => {
-      connection.once('data', (command) => {
-        const state = command.toString() === 'show servers state\n';
-        connection.end(state ? `1\n${HEADER}3 web 2 ${A} 127.0.0.1 2 0 1\n\n` : 'Permission denied\n\n');
-      });
+  test('prints why HAProxy refuses a change, and tries again', async ({ fakeHaproxy, drainTagged }) => {
+    const { socket } = await fakeHaproxy((command) => {
+      return command.startsWith('show') ? stateOfA(READY) : 'Permission denied\n\n';
     });
     const script = await drainTagged([socket]);
     const complaint = `drain-tagged-servers.sh: ${socket}: web/${A} could not be set to drain: Permission denied\n`;
     await script.look();
-    expect(script.errors()).toBe(complaint);
     await script.look();
     expect(script.errors()).toBe(complaint + complaint);
     expect(script.lines()).toEqual([]);
   });
 
-  test('takes the tag that the function was set to', async ({ given, haproxyWith, drainTagged }) => {
-    given(A, { drain: 'now' });
-    given(B, { remove_from_lb: 'yes' });
-    const haproxy = await haproxyWith([A, B]);
+  test('takes the tag from TAG_KEY and TAG_VALUE', async ({ ec2, haproxy, drainTagged }) => {
+    ec2.instances.set(A, instance({ drain: 'now' })).set(B, instance(TAGGED));
     const settings = { TAG_KEY: 'drain', TAG_VALUE: 'now' };
     const script = await drainTagged([haproxy.socket], { aws: AWS.real, settings });
     await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
+    expect(await haproxy.states()).toEqual(A_DRAINED);
   });
 
-  test('sees every page of a large group', async ({ ec2, given, haproxyWith, drainTagged }) => {
-    for (let n = 0; n < 1000; n += 1) given(`i-1${n.toString().padStart(7, '0')}`);
-    given(A, { remove_from_lb: 'yes' });
-    const haproxy = await haproxyWith([A, B]);
+  test('reads every page of a large group', async ({ ec2, haproxy, drainTagged }) => {
+    const others = Array.from({ length: 999 }, (_, n) => `i-1${n.toString().padStart(7, '0')}`);
+    ec2.instances.clear();
+    for (const id of [...others, B]) ec2.instances.set(id, instance());
+    ec2.instances.set(A, instance(TAGGED));
     const script = await drainTagged([haproxy.socket], { aws: AWS.real });
     await script.look();
-    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
+    expect(await haproxy.states()).toEqual(A_DRAINED);
     expect(ec2.calls.map(({ parameters }) => parameters.get('MaxResults'))).toEqual(['1000', '1000']);
   });
 });

@@ -4,23 +4,26 @@ import { readFileSync } from 'node:fs';
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { test as base } from 'vitest';
-import { startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
+import { test as base, expect } from 'vitest';
+import { type Ec2Endpoint, startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
 import type { Instance } from '../../scripts/local-aws/ec2-instances.ts';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
+import { DEFAULT_TAG } from '../../src/settings.ts';
 import { awsCli } from '../../test/helpers/aws-cli.ts';
 import { startHaproxy } from '../../test/helpers/stats-socket.ts';
+import { instance, TAGGED } from '../fixtures.ts';
 
 export const SCRIPT = 'examples/runtime-api/drain-tagged-servers.sh';
+export const [A, B, C] = ['i-0000000a', 'i-0000000b', 'i-0000000c'];
 
-/** A running script. Its `aws` waits for the test, so the script changes nothing while the test acts. */
+/** A running script. The script's `aws` waits for the test, so the script changes nothing while the test acts. */
 export interface RunningScript {
   readonly process: ChildProcess;
   /** Waits until the script asks EC2, and answers. */
   answer(): Promise<void>;
-  /** Answers one question, and waits for the next one. The script has then acted on the answer. */
+  /** Answers one question and waits for the next one. By then the script has acted on the answer. */
   look(): Promise<void>;
-  /** The script's lines on standard output. */
+  /** The lines that the script printed on standard output. */
   lines(): string[];
   errors(): string;
   stop(): Promise<void>;
@@ -39,7 +42,10 @@ export interface ScriptOptions {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
-/** A test with its own folder and its own EC2 endpoint. Everything that the test starts ends with the test. */
+/**
+ * A test with its own folder and its own EC2 endpoint. Everything that the test starts ends with the test.
+ * At its start, instance A carries the tag and instance B does not.
+ */
 export const test = base
   .extend('cleanup', async ({ task: _ }, { onCleanup }) => {
     const cleanup = new AsyncDisposableStack();
@@ -51,101 +57,120 @@ export const test = base
     await mkdir(join(path, 'state'));
     return path;
   })
-  .extend('ec2', async ({ cleanup }) => cleanup.adopt(await startEc2Endpoint(), (ec2) => ec2.close()))
-  .extend(
-    'given',
-    ({ ec2 }) =>
-      (id: string, tags: Record<string, string> = {}, state: Instance['state'] = 'running') => {
-        const instance = { tags: new Map(Object.entries({ 'aws:autoscaling:groupName': 'web', ...tags })), state };
-        ec2.instances.set(id, instance);
-        return instance as Instance;
-      },
-  )
-  .extend(
-    'haproxyWith',
-    ({ cleanup, folder }) =>
-      async (servers: string[], options: { name?: string; backends?: string[] } = {}) =>
-        cleanup.adopt(await startHaproxy(folder, { servers, ...options }), (haproxy) => haproxy.stop()),
-  )
-  .extend(
-    'listen',
-    ({ cleanup, folder } /** Listens on a socket as HAProxy does. */) =>
-      async (onConnection: (connection: Socket) => void, socket = join(folder, 'fake.sock')): Promise<string> => {
-        const server = createServer((connection) => {
-          // The script may be killed in the middle of an answer.
-          connection.on('error', () => {});
-          onConnection(connection);
+  .extend('ec2', async ({ cleanup }) => {
+    const ec2 = cleanup.adopt(await startEc2Endpoint(), (endpoint) => endpoint.close());
+    ec2.instances.set(A, instance(TAGGED)).set(B, instance());
+    return ec2;
+  })
+  .extend('instanceA', ({ ec2 }) => ec2.instances.get(A) as Instance)
+  .extend('haproxyWith', ({ cleanup, folder }) => {
+    return async (servers: string[], options: { name?: string; backends?: string[] } = {}) =>
+      cleanup.adopt(await startHaproxy(folder, { servers, ...options }), (haproxy) => haproxy.stop());
+  })
+  .extend('haproxy', ({ haproxyWith }) => haproxyWith([A, B]))
+  .extend('fakeHaproxy', ({ cleanup, folder }) => {
+    /** Listens as HAProxy does. A command without an answer stays open. */
+    return async (answer: (command: string) => string | undefined) => {
+      const socket = join(folder, 'fake.sock');
+      const commands: string[] = [];
+      await listen(cleanup, socket, (connection) => {
+        connection.once('data', (data) => {
+          commands.push(data.toString());
+          const reply = answer(data.toString());
+          if (reply !== undefined) connection.end(reply);
         });
-        cleanup.defer(() => void server.close());
-        await once(server.listen(socket), 'listening');
-        return socket;
-      },
-  )
-  .extend(
-    'drainTagged',
-    ({ cleanup, folder, ec2, listen }) =>
-      async (sockets: string[], { aws = AWS.succeeds, settings }: ScriptOptions = {}): Promise<RunningScript> => {
-        const own = join(folder, crypto.randomUUID());
-        await mkdir(own);
-        let question = Promise.withResolvers<Socket>();
-        const gate = await listen((connection) => question.resolve(connection), join(own, 'gate.sock'));
-        await writeFile(join(own, 'aws'), `#!/bin/sh\nsocat -u UNIX-CONNECT:${gate} -\n${aws}\n`, { mode: 0o755 });
-        const env = awsCli(ec2.url, {
-          PATH: `${own}:${process.env.PATH}`,
-          STATE_DIRECTORY: join(folder, 'state'),
-          INTERVAL: '0.01',
-          ...settings,
-        });
-        // Files, because a pipe may deliver a line after the script's next question.
-        const [out, err] = [join(own, 'out'), join(own, 'err')];
-        await using outFile = await open(out, 'w');
-        await using errFile = await open(err, 'w');
-        // In its own process group, so that the script's commands end with the script.
-        const child = spawn(SCRIPT, ['web', ...sockets], {
-          env,
-          detached: true,
-          stdio: ['ignore', outFile.fd, errFile.fd],
-        });
-        const ended = once(child, 'exit');
+      });
+      return { socket, commands };
+    };
+  })
+  .extend('drainTagged', ({ cleanup, folder, ec2 }) => {
+    return (sockets: string[], options: ScriptOptions = {}) => startScript({ cleanup, folder, ec2 }, sockets, options);
+  })
+  /** A running script that has drained A. */
+  .extend('script', async ({ haproxy, drainTagged }) => {
+    const script = await drainTagged([haproxy.socket]);
+    await script.look();
+    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
+    return script;
+  });
 
-        const errors = () => readFileSync(err, 'utf8');
-        async function asks(): Promise<Socket> {
-          const failure = ended.then(() => Promise.reject(new Error(`the script has ended: ${errors()}`)));
-          return await Promise.race([question.promise, failure]);
-        }
-        function listing(): string {
-          if (aws === AWS.real) return '';
-          return [...ec2.instances]
-            .filter(([, { tags }]) => tags.get('aws:autoscaling:groupName') === 'web')
-            .map(
-              ([id, { state, tags }]) => `${id}\t${state}\t${tags.get('remove_from_lb') === 'yes' ? '' : 'un'}tagged\n`,
-            )
-            .join('');
-        }
-        async function answer(): Promise<void> {
-          const connection = await asks();
-          question = Promise.withResolvers();
-          connection.end(listing());
-        }
-        async function stop(): Promise<void> {
-          try {
-            process.kill(-(child.pid ?? 0), 'SIGKILL');
-          } catch (error) {
-            if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-          }
-          await ended;
-        }
-        cleanup.defer(stop);
-        return {
-          process: child,
-          answer,
-          async look() {
-            await answer();
-            await asks();
-          },
-          lines: () => readFileSync(out, 'utf8').split('\n').slice(0, -1),
-          errors,
-          stop,
-        };
-      },
-  );
+async function startScript(
+  { cleanup, folder, ec2 }: { cleanup: AsyncDisposableStack; folder: string; ec2: Ec2Endpoint },
+  sockets: string[],
+  { aws = AWS.succeeds, settings }: ScriptOptions,
+): Promise<RunningScript> {
+  const scriptFolder = join(folder, crypto.randomUUID());
+  await mkdir(scriptFolder);
+  const gate = join(scriptFolder, 'gate.sock');
+  let question = Promise.withResolvers<Socket>();
+  await listen(cleanup, gate, (connection) => question.resolve(connection));
+  await writeFile(join(scriptFolder, 'aws'), `#!/bin/sh\nsocat -u UNIX-CONNECT:${gate} -\n${aws}\n`, { mode: 0o755 });
+  // Files, because a pipe may deliver a line after the script's next question.
+  const [out, err] = [join(scriptFolder, 'out'), join(scriptFolder, 'err')];
+  await using outFile = await open(out, 'w');
+  await using errFile = await open(err, 'w');
+  const child = spawn(SCRIPT, ['web', ...sockets], {
+    env: awsCli(ec2.url, {
+      PATH: `${scriptFolder}:${process.env.PATH}`,
+      STATE_DIRECTORY: join(folder, 'state'),
+      INTERVAL: '0.01',
+      ...settings,
+    }),
+    // In its own process group, so that the script's commands end with the script.
+    detached: true,
+    stdio: ['ignore', outFile.fd, errFile.fd],
+  });
+  const ended = once(child, 'exit');
+  const errors = () => readFileSync(err, 'utf8');
+
+  async function asks(): Promise<Socket> {
+    const failure = ended.then(() => Promise.reject(new Error(`the script ended: ${errors()}`)));
+    return await Promise.race([question.promise, failure]);
+  }
+  async function answer(): Promise<void> {
+    const connection = await asks();
+    question = Promise.withResolvers();
+    connection.end(aws === AWS.real ? '' : listing(ec2.instances));
+  }
+  async function stop(): Promise<void> {
+    try {
+      process.kill(-(child.pid ?? 0), 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+    await ended;
+  }
+  cleanup.defer(stop);
+  return {
+    process: child,
+    answer,
+    async look() {
+      await answer();
+      await asks();
+    },
+    lines: () => readFileSync(out, 'utf8').split('\n').slice(0, -1),
+    errors,
+    stop,
+  };
+}
+
+async function listen(cleanup: AsyncDisposableStack, socket: string, onConnection: (connection: Socket) => void) {
+  const server = createServer((connection) => {
+    // The script may be killed in the middle of an answer.
+    connection.on('error', () => {});
+    onConnection(connection);
+  });
+  cleanup.defer(() => void server.close());
+  await once(server.listen(socket), 'listening');
+}
+
+/** The answer of the AWS CLI to the script's question. */
+function listing(instances: Map<string, Instance>): string {
+  return [...instances]
+    .filter(([, { tags }]) => tags.get('aws:autoscaling:groupName') === 'web')
+    .map(([id, { state, tags }]) => {
+      const isTagged = tags.get(DEFAULT_TAG.key) === DEFAULT_TAG.value;
+      return `${id}\t${state}\t${isTagged ? 'tagged' : 'untagged'}\n`;
+    })
+    .join('');
+}

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Prints the servers that belong into the load balancer, one a line: instance id, private address, port. They are the
-# running instances of an Auto Scaling group that do not carry the removal tag. On any error it prints nothing and fails.
+# Prints the servers for the load balancer, one a line: instance id, private address, port. These are the running
+# instances of an Auto Scaling group without the removal tag. On any error, the script prints nothing and fails.
 # Usage: servers-to-keep.sh AUTO-SCALING-GROUP
-# TAG_KEY and TAG_VALUE are those of the function. PORT holds for instances without the tag HAProxy:Service:Port. Region
-# and credentials are the AWS CLI's own.
+# TAG_KEY and TAG_VALUE must be those of the function. PORT is for instances without the tag HAProxy:Service:Port. The
+# AWS CLI finds region and credentials.
 set -eu
 : "${1:?the name of an Auto Scaling group is missing}"
 key=${TAG_KEY:-remove_from_lb}
@@ -15,7 +15,7 @@ servers=$(aws ec2 describe-instances --output text --page-size 1000 \
   --query "Reservations[].Instances[] | [?!(Tags[?Key=='$key' && Value=='$value'])].[
     InstanceId, PrivateIpAddress, Tags[?Key=='HAProxy:Service:Port'].Value | [0] || '$port']")
 
-# An empty list is rather a mistake in the name or in the permissions than a group that nobody needs.
+# An empty list is more likely a wrong name or a missing permission than a group that nobody needs.
 if [ -z "$servers" ]; then
   echo "servers-to-keep.sh: no server to keep in $1; leave the load balancer as it is" >&2
   exit 1

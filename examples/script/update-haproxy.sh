@@ -1,8 +1,8 @@
 #!/bin/sh
-# Writes HAProxy's configuration from a template and the servers to keep, and reloads HAProxy if it has changed. On any
-# error HAProxy keeps the configuration that it has, and the next run tries again.
+# Writes HAProxy's configuration from a template and the servers to keep. Reloads HAProxy after a change. On any error,
+# HAProxy keeps its configuration, and the next run tries again.
 # Usage: update-haproxy.sh AUTO-SCALING-GROUP TEMPLATE CONFIGURATION RELOAD-COMMAND...
-# In the template a line @SERVERS@ stands for the server lines.
+# In the template, the line @SERVERS@ stands for the server lines.
 set -eu
 [ $# -ge 4 ] || {
   echo 'update-haproxy.sh: expected AUTO-SCALING-GROUP TEMPLATE CONFIGURATION RELOAD-COMMAND...' >&2
@@ -21,15 +21,15 @@ grep -qxF @SERVERS@ "$template" || {
   exit 1
 }
 
-# The template's owner and mode come first: a configuration may hold what not everybody may read.
+# Set owner and mode before writing, because a configuration may hold secrets.
 cp -p "$template" "$configuration.new"
-# Sorted, because EC2 names the instances in any order.
+# Sorted, because EC2 returns the instances in any order.
 echo "$servers" | sort | awk '
   NR == FNR { servers = servers "    server " $1 " " $2 ":" $3 "\n"; next }
   $0 == "@SERVERS@" { printf "%s", servers; next }
   { print }' - "$template" >"$configuration.new"
 
-# Compared with what was last loaded: after a reload that failed, the configuration on disk is not the one that runs.
+# Compare with the last loaded configuration too: after a failed reload, HAProxy does not run the one on disk.
 if cmp -s "$configuration.new" "$configuration" && cmp -s "$configuration.new" "$configuration.loaded"; then
   rm "$configuration.new"
   exit

@@ -1,7 +1,7 @@
 name 'haproxy_ec2'
 maintainer 'remove-from-lb'
 license 'MIT'
-description 'HAProxy in front of the running EC2 instances that do not carry the removal tag'
+description 'HAProxy in front of the running EC2 instances without the removal tag'
 version '1.1.0'
 chef_version '>= 18.0'
 supports 'debian'

@@ -1,15 +1,15 @@
-# The instances behind HAProxy are those with this tag: of an Auto Scaling group, or of a role.
+# The tag of the instances behind HAProxy: the tag of an Auto Scaling group, or of a role.
 default['haproxy_ec2']['member_tag']['key'] = 'aws:autoscaling:groupName'
 default['haproxy_ec2']['member_tag']['value'] = nil
 
-# … without those with this one: the function's TAG_KEY and TAG_VALUE.
+# The tag that takes an instance out: the function's TAG_KEY and TAG_VALUE.
 default['haproxy_ec2']['removal_tag']['key'] = 'remove_from_lb'
 default['haproxy_ec2']['removal_tag']['value'] = 'yes'
 
-# Ohai knows it on EC2. Without it the AWS SDK looks it up (AWS_REGION, ~/.aws/config).
+# Ohai finds the region on EC2. Without a region, the AWS SDK decides (AWS_REGION, ~/.aws/config).
 default['haproxy_ec2']['region'] = node.read('ec2', 'region')
 
-# That the instances serve on.
+# The port of the instances.
 default['haproxy_ec2']['port'] = 80
 
 default['haproxy_ec2']['config'] = '/etc/haproxy/haproxy.cfg'

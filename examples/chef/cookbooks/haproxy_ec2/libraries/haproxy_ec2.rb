@@ -1,13 +1,12 @@
-# What HAProxy has to know of EC2.
+# Reads HAProxy's servers from EC2.
 module HaproxyEc2
-  # The most that EC2 puts on one page. Without a number it has to put everything on one.
+  # EC2's maximum for one page. Without a number, EC2 puts all instances on one page.
   PAGE_SIZE = 1000
 
-  # The servers that belong into the load balancer, always in the same order: the running instances that are members and
-  # do not carry the removal tag.
+  # The running members without the removal tag, always in the same order.
   # @param ec2 [Aws::EC2::Client]
   # @param settings [Hash] the attributes of this cookbook
-  # @return [Array<Hash>] never empty: a mistake in a name must not empty the load balancer
+  # @return [Array<Hash>] never empty, because a wrong name must not empty the load balancer
   def self.servers(ec2, settings)
     member, removal = settings.values_at('member_tag', 'removal_tag')
     if member['value'].to_s.empty?
