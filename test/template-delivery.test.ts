@@ -3,7 +3,7 @@ import { EC2Client } from '@aws-sdk/client-ec2';
 import type { SNSEvent } from 'aws-lambda';
 import { mockClient } from 'aws-sdk-client-mock';
 import { describe, expect, it } from 'vitest';
-import { readMessage } from '../src/lifecycle-message.ts';
+import { requestOf } from '../src/lifecycle-message.ts';
 import { readSettings } from '../src/settings.ts';
 import { event } from './helpers/event.ts';
 import { combinations, comparedKeys, type FilterPolicy, passes } from './helpers/filter-policy.ts';
@@ -86,7 +86,11 @@ async function actsOn(record: SNSEvent['Records'][number]): Promise<boolean> {
 }
 
 function meansSomething(fields: Record<string, unknown>): boolean {
-  return /-tag$/.test(readMessage(JSON.stringify(fields)).asks);
+  try {
+    return requestOf(fields).action !== 'none';
+  } catch {
+    return false;
+  }
 }
 
 describe.each([
