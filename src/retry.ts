@@ -5,8 +5,17 @@ export class DeadlineError extends Error {
   override readonly name = 'DeadlineError';
 }
 
-/** One call, which ends when the signal is aborted. */
-export type Attempt = (options: { readonly abortSignal: AbortSignal }) => Promise<unknown>;
+// Node's codes for errors of the system, of DNS and of TLS, and for an answer that is not HTTP (HPE_). The other ERR_ codes
+// are misuse of Node. https://nodejs.org/api/errors.html
+const CONNECTION_ERROR = /^(?:E(?!RR_)|HPE_|ERR_(?:SOCKET|SSL)_)/;
+
+// The SDK calls these errors permanent.
+const TRANSIENT_NAMES = [
+  // Another program changes tags of the same instance.
+  'ConcurrentTagAccess',
+  // EC2 is eventually consistent: https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+  'InvalidInstanceID.NotFound',
+];
 
 // A short cap tags faster under throttling, but more calls are rejected. docs/proof-and-figures.md has the figures.
 const BACKOFF_BASE_MS = 200;
@@ -14,18 +23,21 @@ const BACKOFF_CAP_MS = 4000;
 
 /**
  * Calls EC2 until the call succeeds, with full jitter between the attempts.
+ * @param attempt one call, which ends when the signal is aborted.
  * @param deadline when retries stop, in milliseconds since 1970. The deadline also ends an attempt that is in progress.
  * @throws EC2's own error: a permanent error at once, the last transient error at the deadline.
  * @throws DeadlineError when the deadline passes before EC2 answers.
  */
-export async function retry(attempt: Attempt, deadline: number): Promise<void> {
+export async function retry<Result>(
+  attempt: (options: { readonly abortSignal: AbortSignal }) => Promise<Result>,
+  deadline: number,
+): Promise<Result> {
   const remainingMs = () => Math.max(0, deadline - Date.now());
   let lastError: unknown;
   for (let ceiling = BACKOFF_BASE_MS; ; ceiling = Math.min(2 * ceiling, BACKOFF_CAP_MS)) {
     const abortSignal = AbortSignal.timeout(remainingMs());
     try {
-      await attempt({ abortSignal });
-      return;
+      return await attempt({ abortSignal });
     } catch (error) {
       if (abortSignal.aborted) {
         throw lastError ?? new DeadlineError('EC2 did not answer in the time that was left', { cause: error });
@@ -45,11 +57,12 @@ function isTransient(error: unknown): boolean {
     (isThrottlingError(error) ||
       isTransientError(error) ||
       isServerError(error) ||
-      // Another program changes tags of the same instance. The SDK calls this error permanent.
-      error.name === 'ConcurrentTagAccess')
+      error.$metadata?.httpStatusCode === 408 ||
+      CONNECTION_ERROR.test(error.code ?? '') ||
+      TRANSIENT_NAMES.includes(error.name))
   );
 }
 
-function isSdkError(error: unknown): error is Parameters<typeof isTransientError>[0] {
+function isSdkError(error: unknown): error is Parameters<typeof isTransientError>[0] & { readonly code?: string } {
   return error instanceof Error;
 }

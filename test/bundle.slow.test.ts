@@ -30,6 +30,14 @@ describe.concurrent('the zipped function, over a real socket', () => {
     expect(await invoke('terminating', 3000)).toMatchObject({ error: { errorType: 'Unavailable' } });
   });
 
+  it('reports an instance that EC2 does not find as gone', async ({ endpoint, start }) => {
+    endpoint.instances.clear();
+    const lambda = await start({ timeoutMs: 30_000 });
+    expect(await lambda.invoke(event('terminating'))).toMatchObject({
+      log: [{ level: 'WARN', message: { outcome: 'gone' } }],
+    });
+  });
+
   describe('with a bucket of request tokens', () => {
     it.override('bucket', { capacity: 2, refillPerSecond: 5 });
 

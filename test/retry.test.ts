@@ -27,18 +27,23 @@ async function pauses(timeoutMs: number) {
   return moments.slice(1).map((moment, index) => moment - (moments[index] ?? 0));
 }
 
+function withCode(code: string): [string, Error] {
+  return [code, Object.assign(new Error('connection'), { code })];
+}
+
 describe('a transient error', () => {
   it.each([
     ['throttling', ec2Error('RequestLimitExceeded', 503)],
     ['throttling by status', ec2Error('Whatever', 429)],
+    ['a request that took too long', ec2Error('Whatever', 408)],
     ['an internal error', ec2Error('InternalError', 500)],
     ['an unavailable service', ec2Error('Unavailable', 503)],
     ['a status above 504', ec2Error('Whatever', 507)],
     ['a tag access at the same time', ec2Error('ConcurrentTagAccess')],
-    ['a reset connection', Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })],
-    ['a refused connection', Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })],
-    ['a name that does not resolve just now', Object.assign(new Error('getaddrinfo'), { code: 'EAI_AGAIN' })],
     ['a timeout', Object.assign(new Error('too long'), { name: 'TimeoutError' })],
+    // Node's codes for DNS, sockets, TLS, file handles, and answers that are not HTTP.
+    ...['EBUSY', 'ENOTFOUND', 'EAI_AGAIN', 'ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'EMFILE', 'EPROTO'].map(withCode),
+    ...['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SOCKET_CLOSED', 'HPE_INVALID_CONSTANT'].map(withCode),
   ])('is retried until EC2 accepts the call: %s', async (_, error) => {
     for (const name of BOTH) {
       ec2.reset();
@@ -94,18 +99,24 @@ it.each(BOTH)('a hanging call is cut off at the deadline, and the error keeps th
 });
 
 describe('a permanent error', () => {
-  it.each(['UnauthorizedOperation', 'TagLimitExceeded', 'InvalidInstanceID.Malformed', 'InvalidID', 'AuthFailure'])(
-    'is thrown at once: %s',
-    async (name) => {
-      const permanent = ec2Error(name);
-      ec2.onAnyCommand().rejects(permanent);
-      const { log, error, tookMs } = await invoke('terminating');
-      expect(error).toBe(permanent);
-      expect(tookMs).toBe(0);
-      expect(calls()).toHaveLength(1);
-      expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: `${name}: ${name}!` } }]);
-    },
-  );
+  const names = [
+    'UnauthorizedOperation',
+    'TagLimitExceeded',
+    'InvalidInstanceID.Malformed',
+    'InvalidID',
+    'AuthFailure',
+  ];
+  it.each([
+    ...names.map((name): [string, Error] => [name, ec2Error(name)]),
+    ...['ERR_INVALID_CHAR', 'CERT_HAS_EXPIRED', 'X_HPE_', 'X_ERR_SSL_'].map(withCode),
+  ])('is thrown at once: %s', async (_, permanent) => {
+    ec2.onAnyCommand().rejects(permanent);
+    const { log, error, tookMs } = await invoke('terminating');
+    expect(error).toBe(permanent);
+    expect(tookMs).toBe(0);
+    expect(calls()).toHaveLength(1);
+    expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: String(permanent) } }]);
+  });
 
   it.each([undefined, 'text'])('may be another value than an error: %j', async (thrown) => {
     ec2.onAnyCommand().callsFake(() => Promise.reject(thrown));
@@ -120,18 +131,40 @@ describe('a permanent error', () => {
   });
 });
 
-describe('an instance that is gone', () => {
-  it.each(BOTH)('gets a warning, and the function succeeds: %s', async (name) => {
-    ec2.onAnyCommand().rejects(ec2Error('InvalidInstanceID.NotFound'));
-    const { log, error } = await invoke(name);
+describe('an instance that EC2 does not find', () => {
+  const notFound = ec2Error('InvalidInstanceID.NotFound');
+
+  it.each(BOTH)('is gone after ten seconds: a warning, and the function succeeds: %s', async (name) => {
+    ec2.onAnyCommand().rejects(notFound);
+    const { log, error, tookMs } = await invoke(name, 120_000);
     expect(error).toBeUndefined();
-    expect(calls()).toHaveLength(1);
+    expect(tookMs).toBeGreaterThanOrEqual(10_000);
+    // The longest pause is 4 s.
+    expect(tookMs).toBeLessThan(14_000);
     expect(log).toMatchObject([{ level: 'warn', line: { outcome: 'gone', instanceId: 'i-05629ab7d9287e205' } }]);
     expect(log[0]?.line).not.toHaveProperty('delayMs');
   });
 
-  it('may be reported by a retry', async () => {
-    ec2.onAnyCommand().rejectsOnce(ec2Error('ConcurrentTagAccess')).rejects(ec2Error('InvalidInstanceID.NotFound'));
-    expect(await invoke('terminating')).toMatchObject({ error: undefined, log: [{ line: { outcome: 'gone' } }] });
+  it('is gone exactly after ten seconds, counted from the first such answer', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(1);
+    // The answers come after 0, 200, 600, 1400, 3000 and 6200 ms, and then every 4 s.
+    ec2.onAnyCommand().rejectsOnce(ec2Error('Unavailable', 503)).rejects(notFound);
+    expect(await invoke('terminating', 120_000)).toMatchObject({
+      tookMs: 10_200,
+      log: [{ line: { outcome: 'gone' } }],
+    });
+  });
+
+  it('is tagged when EC2 finds the instance in time', async () => {
+    ec2.onAnyCommand().rejectsOnce(notFound).rejectsOnce(notFound).resolves({});
+    expect(await invoke('terminating')).toMatchObject({ error: undefined, log: [{ line: { outcome: 'tagged' } }] });
+  });
+
+  it('is an error when the deadline comes first, so that Lambda tries again', async () => {
+    ec2.onAnyCommand().rejects(notFound);
+    expect(await invoke('terminating', 9000)).toMatchObject({
+      error: notFound,
+      log: [{ line: { outcome: 'failed' } }],
+    });
   });
 });
