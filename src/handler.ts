@@ -1,6 +1,7 @@
 import type { Context, SNSEvent, SNSEventRecord, SNSMessage } from 'aws-lambda';
 import { readArn } from './arn.ts';
 import { ec2In } from './ec2-clients.ts';
+import { keepErrorType } from './error-type.ts';
 import { InvalidFieldError } from './invalid-field-error.ts';
 import { idsOf, parseMessage, requestOf, type TagChange } from './lifecycle-message.ts';
 import { type LogContext, logFailure, logResult, type Result } from './log-line.ts';
@@ -31,7 +32,9 @@ export async function handler(event: SNSEvent, context: Context): Promise<void> 
 function recordsOf(event: Partial<SNSEvent> | null): (SNSEventRecord | null)[] {
   const records: unknown = event?.Records;
   if (Array.isArray(records) && records.length > 0) return records;
-  throw new InvalidFieldError('InvalidEventError', 'Records', records, 'the records of an SNS event');
+  const error = new InvalidFieldError('InvalidEventError', 'Records', records, 'the records of an SNS event');
+  logFailure(error, {});
+  throw error;
 }
 
 async function handleRecord(record: SNSEventRecord | null, context: Context): Promise<void> {
@@ -53,6 +56,7 @@ async function handleRecord(record: SNSEventRecord | null, context: Context): Pr
     logResult(await changeTag(request, region, deadline), logContext);
   } catch (error) {
     logFailure(error, logContext);
+    keepErrorType(error);
     throw error;
   }
 }

@@ -1,3 +1,5 @@
+import { keepErrorType } from './error-type.ts';
+
 /** An operator searches the log for these names. */
 export type InvalidFieldErrorName =
   | 'InvalidSettingError'
@@ -14,6 +16,7 @@ export class InvalidFieldError extends Error {
   constructor(name: InvalidFieldErrorName, field: string, actual: unknown, expected: string) {
     super(`${field} is ${describe(actual)}; expected ${expected}`);
     this.name = name;
+    keepErrorType(this);
   }
 }
 
@@ -30,5 +33,6 @@ function describe(actual: unknown): string {
   }
   if (Array.isArray(actual)) return `an array of ${actual.length}`;
   if (typeof actual === 'object' && actual !== null) return 'an object';
+  if (typeof actual === 'number') return `the number ${actual}`;
   return actual === undefined ? 'absent' : String(actual);
 }

@@ -53,15 +53,22 @@ export function idsOf(fields: MessageFields): MessageIds {
 export function requestOf(fields: MessageFields): MessageRequest {
   const { LifecycleTransition: transition, Event: event } = fields;
   if (transition === 'autoscaling:EC2_INSTANCE_TERMINATING') return tagChange('set-tag', fields);
-  if (transition === 'autoscaling:EC2_INSTANCE_LAUNCHING') return launchRequest(transition, fields);
+  if (transition === 'autoscaling:EC2_INSTANCE_LAUNCHING') return launchingRequest(transition, fields);
   if (transition !== undefined) {
     const expected = 'autoscaling:EC2_INSTANCE_TERMINATING or autoscaling:EC2_INSTANCE_LAUNCHING';
     throw invalid('LifecycleTransition', transition, expected);
   }
+  if (fields['detail-type'] !== undefined) {
+    throw invalid(
+      'detail-type',
+      fields['detail-type'],
+      "a lifecycle hook's own message instead of an EventBridge event",
+    );
+  }
   if (event === undefined) {
     throw invalid('LifecycleTransition', transition, 'a lifecycle transition, or an Event beside it');
   }
-  if (event === 'autoscaling:EC2_INSTANCE_LAUNCH') return launchRequest(event, fields);
+  if (event === 'autoscaling:EC2_INSTANCE_LAUNCH') return launchedRequest(event, fields);
   if (event === 'autoscaling:TEST_NOTIFICATION') return nothing('test notification: a lifecycle hook was put');
   if (typeof event === 'string' && /^autoscaling:\w+$/.test(event)) {
     return nothing(`${event} is a notification sent after the fact, not a lifecycle hook`);
@@ -69,14 +76,30 @@ export function requestOf(fields: MessageFields): MessageRequest {
   throw invalid('Event', event, "autoscaling: and an event's name");
 }
 
-function launchRequest(name: string, fields: MessageFields): MessageRequest {
+/** The request of a launching hook. An instance returns only if `Origin` and `Destination` say so. */
+function launchingRequest(transition: string, fields: MessageFields): MessageRequest {
   const { Origin: origin, Destination: destination } = fields;
   if (destination === 'AutoScalingGroup' && (origin === 'WarmPool' || origin === 'AutoScalingGroup')) {
     return tagChange('clear-tag', fields);
   }
+  return (
+    noReturn(transition, fields) ??
+    nothing(`${transition}: not said to come back from a warm pool or a root volume replacement`)
+  );
+}
+
+/** The request of a launch notification. AWS documents no `Origin` for notifications, so any other launch is a return. */
+function launchedRequest(event: string, fields: MessageFields): MessageRequest {
+  return noReturn(event, fields) ?? tagChange('clear-tag', fields);
+}
+
+function noReturn(
+  name: string,
+  { Origin: origin, Destination: destination }: MessageFields,
+): MessageRequest | undefined {
   if (destination === 'WarmPool') return nothing(`${name}: into the warm pool, not yet into service`);
   if (origin === 'EC2') return nothing(`${name}: a new instance, which carries no tag`);
-  return nothing(`${name}: not said to come back from a warm pool or a root volume replacement`);
+  return undefined;
 }
 
 function tagChange(action: TagChange['action'], fields: MessageFields): TagChange {

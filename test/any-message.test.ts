@@ -21,9 +21,13 @@ function expectedCall(text: string): { command: string; instanceId: string } | u
   const { EC2InstanceId: instanceId, LifecycleTransition: transition, Origin, Destination } = message;
   if (typeof instanceId !== 'string' || !isInstanceId(instanceId)) return undefined;
   if (transition === TERMINATING) return { command: 'CreateTagsCommand', instanceId };
-  const launches = transition === LAUNCHING || (!('LifecycleTransition' in message) && message.Event === LAUNCH);
-  const returns = Destination === 'AutoScalingGroup' && (Origin === 'WarmPool' || Origin === 'AutoScalingGroup');
-  return launches && returns ? { command: 'DeleteTagsCommand', instanceId } : undefined;
+  const hookReturns =
+    transition === LAUNCHING &&
+    Destination === 'AutoScalingGroup' &&
+    (Origin === 'WarmPool' || Origin === 'AutoScalingGroup');
+  const notified = !('LifecycleTransition' in message) && message.Event === LAUNCH;
+  const notifiedReturn = notified && Origin !== 'EC2' && Destination !== 'WarmPool';
+  return hookReturns || notifiedReturn ? { command: 'DeleteTagsCommand', instanceId } : undefined;
 }
 
 function isInstanceId(text: string) {

@@ -1,7 +1,7 @@
 import { CreateTagsCommand } from '@aws-sdk/client-ec2';
 import { describe, expect, it } from 'vitest';
 import { ec2, ec2Error } from './helpers/ec2.ts';
-import { event, eventWith, joined } from './helpers/event.ts';
+import { event, eventWith, joined, messageOf } from './helpers/event.ts';
 import { invoke, type Outcome } from './helpers/invoke.ts';
 
 function tagged() {
@@ -58,12 +58,14 @@ describe('an event that is not from SNS', () => {
     [{}, 'absent'],
     [{ Records: 'none' }, '"none"'],
     [{ Records: [] }, 'an array of 0'],
-  ])('is refused: %j', async (odd, actual) => {
-    const { error } = await invoke(odd);
-    expect(error).toMatchObject({
-      name: 'InvalidEventError',
-      message: `Records is ${actual}; expected the records of an SNS event`,
-    });
+    // A hook that calls the function without SNS, and an EventBridge rule.
+    [messageOf(event('terminating')), 'absent'],
+    [messageOf(event('eventbridge-in-sns')), 'absent'],
+  ])('is refused and logged: %j', async (odd, actual) => {
+    const { log, error } = await invoke(odd);
+    const message = `Records is ${actual}; expected the records of an SNS event`;
+    expect(error).toMatchObject({ name: 'InvalidEventError', message });
+    expect(log).toEqual([{ level: 'error', line: { outcome: 'failed', reason: `InvalidEventError: ${message}` } }]);
   });
 
   it.each([null, {}, { Sns: null }, { Sns: {} }, { body: '{}', eventSource: 'aws:sqs' }])(
@@ -80,7 +82,7 @@ describe('an event that is not from SNS', () => {
 describe('a message from another account', () => {
   it.each([
     ['210987654321', '"210987654321"'],
-    [123456789012, '123456789012'],
+    [123456789012, 'the number 123456789012'],
     [undefined, 'absent'],
   ])('is refused: %s', async (AccountId, actual) => {
     for (const name of ['terminating', 'launching-from-warm-pool']) {

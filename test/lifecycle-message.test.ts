@@ -35,8 +35,14 @@ describe('an instance that is back in service', () => {
     },
   );
 
-  it('loses the tag when only a launch notification reports the end of a root volume replacement', async () => {
-    await invoke(eventWith('launch-notification', { Origin: 'AutoScalingGroup' }));
+  // AWS documents no Origin and no Destination for notifications.
+  it.each([
+    { Origin: 'AutoScalingGroup', Destination: 'AutoScalingGroup' },
+    { Origin: 'AutoScalingGroup', Destination: 'EC2' },
+    { Origin: undefined, Destination: undefined },
+    { Origin: 'Elsewhere', Destination: ['WarmPool'] },
+  ])('loses the tag by a launch notification from $Origin to $Destination', async (way) => {
+    await invoke(eventWith('launch-notification', way));
     expect(calls()).toMatchObject([{ command: 'DeleteTagsCommand' }]);
   });
 });
@@ -51,6 +57,10 @@ describe('a message that asks for no change', () => {
     [event('launching-into-warm-pool'), `${LAUNCHING}: into the warm pool, not yet into service`],
     [event('launching-before-2021'), `${LAUNCHING}: ${noReturn}`],
     [event('launch-notification'), 'autoscaling:EC2_INSTANCE_LAUNCH: a new instance, which carries no tag'],
+    [
+      eventWith('launch-notification', { Origin: undefined, Destination: 'WarmPool' }),
+      'autoscaling:EC2_INSTANCE_LAUNCH: into the warm pool, not yet into service',
+    ],
     [event('launch-error-notification'), `autoscaling:EC2_INSTANCE_LAUNCH_ERROR ${afterTheFact}`],
     [event('termination-notification'), `autoscaling:EC2_INSTANCE_TERMINATE ${afterTheFact}`],
     [eventWith('termination-notification', { Event: 'autoscaling:NEW_ONE' }), `autoscaling:NEW_ONE ${afterTheFact}`],
@@ -91,7 +101,7 @@ describe('an invalid message', () => {
     ['[]', 'an array of 0; expected a JSON object'],
     ['null', 'null; expected a JSON object'],
     ['true', 'true; expected a JSON object'],
-    ['7', '7; expected a JSON object'],
+    ['7', 'the number 7; expected a JSON object'],
     ['"i-05629ab7d9287e205"', '"i-05629ab7d9287e205"; expected a JSON object'],
   ])('is refused when its text is %j', async (text, complaint) => {
     await isRefused(withText(event('terminating'), text), `Sns.Message is ${complaint}`);
@@ -143,6 +153,11 @@ describe('an invalid message', () => {
     await isRefused(eventWith('terminating', { LifecycleTransition: undefined }), complaint);
   });
 
+  it('is refused by name when it is an EventBridge event', async () => {
+    const complaint = `detail-type is "EC2 Instance-terminate Lifecycle Action"; expected a lifecycle hook's own message instead of an EventBridge event`;
+    await isRefused(event('eventbridge-in-sns'), complaint);
+  });
+
   it.each([
     ['s3:TestEvent', '"s3:TestEvent"'],
     ['x autoscaling:A', '"x autoscaling:A"'],
@@ -162,7 +177,7 @@ describe('an invalid message', () => {
     ['', '""'],
     [[INSTANCE], 'an array of 1'],
     [{}, 'an object'],
-    [5629, '5629'],
+    [5629, 'the number 5629'],
     ['vol-05629ab7d9287e205', '"vol-05629ab7d9287e205"'],
     ['i-05629ab7d9287e20', '"i-05629ab7d9287e20"'],
     ['i-05629ab7d9287e2055', '"i-05629ab7d9287e2055"'],

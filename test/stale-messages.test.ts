@@ -63,7 +63,7 @@ it.each([
   ['yesterday', '"yesterday"'],
   ['', '""'],
   [null, 'null'],
-  [NOW, String(NOW)],
+  [NOW, `the number ${NOW}`],
   [[ago(0)], 'an array of 1'],
 ])('an invalid timestamp is refused: %j', async (timestamp, actual) => {
   const call = await coldStart({ HEARTBEAT_TIMEOUT });
