@@ -6,7 +6,7 @@ import { analyzeMetafile } from 'esbuild';
 const PROJECT = fileURLToPath(new URL('.', import.meta.url));
 
 // The actual size plus 2 %.
-const MAX_BYTES = 140_850;
+const MAX_BYTES = 141_550;
 
 /**
  * Fits the AWS SDK to Lambda. `npm run bench -- cold-start` shows the effect of each step. Signing, endpoint rules, and
@@ -44,6 +44,8 @@ export default {
   legalComments: 'none',
   // import('node:http') starts Node's loader of ES modules and evaluates every getter of the module, undici's too.
   supported: { 'dynamic-import': false },
+  // Lets a tracing layer replace the handler. esbuild's own export cannot be changed.
+  footer: { js: 'module.exports = { ...module.exports };' },
   // EC2 has no event streams. Their dynamic import would keep all modules whole that they share with the rest.
   external: ['@smithy/core/event-streams'],
   plugins: [...steps, { name: 'size', setup: limitSize }],

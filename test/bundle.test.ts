@@ -2,9 +2,11 @@
 // and in no test of src/.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { createRequire } from 'node:module';
+import { type AddressInfo, createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,6 +31,19 @@ afterAll(() => folder.remove());
 const require = createRequire(import.meta.url);
 const index = join(folder.path, 'index.js');
 writeFileSync(index, code);
+
+const CONTEXT = { invokedFunctionArn: FUNCTION_ARN, getRemainingTimeInMillis: () => 10_000 } as Context;
+
+/** Loads the bundle anew, as a cold start does. */
+function load() {
+  delete require.cache[index];
+  return require(index) as typeof import('../src/handler.ts');
+}
+
+function stubEnvironment(environment: Record<string, string>): void {
+  const credentials = { AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret' };
+  for (const [name, value] of Object.entries({ ...credentials, ...environment })) vi.stubEnv(name, value);
+}
 
 describe('the zip', () => {
   /** Runs `npm run bundle` in a copy of the project, and returns its output and the zip. */
@@ -83,6 +98,41 @@ describe('the zip', () => {
       expect(code.includes(foreign)).toBe(false);
     },
   );
+});
+
+describe('the module', () => {
+  it('exports the handler to import(), by which Lambda loads the module', () => {
+    const script = `import { handler } from ${JSON.stringify(index)}; console.log(handler.length)`;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+    expect({ stdout, stderr }).toEqual({ stdout: '2\n', stderr: '' });
+  });
+
+  it('lets a tracing layer replace the handler', () => {
+    const traced = async () => {};
+    const module = load();
+    Object.defineProperty(module, 'handler', { value: traced });
+    expect(require(index)).toEqual({ handler: traced });
+  });
+
+  // Lambda's own log line takes errorType from the constructor.
+  it.for([
+    ['ForeignAccountError', event('foreign-account')],
+    ['InvalidEventError', {}],
+    ['UnauthorizedOperation', event('terminating')],
+  ] as const)('keeps the name of an error for Lambda: %s', async ([errorType, given], { endpoint }) => {
+    endpoint.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
+    vi.spyOn(console, 'error').mockImplementation(() => {});
+    stubEnvironment({ AWS_ENDPOINT_URL: endpoint.url });
+    const error = await load()
+      .handler(given as SNSEvent, CONTEXT)
+      .catch((thrown: Error) => thrown);
+    expect(error?.constructor.name).toBe(errorType);
+  });
+
+  it('keeps the name of an error at the start for Lambda', () => {
+    stubEnvironment({ TAG_KEY: '' });
+    expect(load).toThrow(expect.objectContaining({ constructor: { name: 'InvalidSettingError' } }));
+  });
 });
 
 describe('the endpoint', () => {
@@ -141,28 +191,19 @@ describe('the endpoint', () => {
    * @param later changes of the environment between load and call.
    */
   async function requestFor(region: string, environment = {}, later = {}): Promise<unknown> {
-    const lambda = { AWS_REGION: region, AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret' };
-    stubEnvironment({ ...lambda, AWS_ENDPOINT_URL: '', ...environment });
+    stubEnvironment({ AWS_REGION: region, AWS_ENDPOINT_URL: '', ...environment });
     vi.spyOn(console, 'error').mockImplementation(() => {});
     const request = vi.spyOn(https, 'request').mockImplementation(() => {
       throw new Error('no further than this');
     });
-    delete require.cache[index];
-    const { handler } = require(index) as typeof import('../src/handler.ts');
-    stubEnvironment(later);
-    const context = {
-      invokedFunctionArn: FUNCTION_ARN.replace('us-west-2', region),
-      getRemainingTimeInMillis: () => 10_000,
-    };
+    const { handler } = load();
+    stubEnvironment({ ...environment, ...later });
+    const context = { ...CONTEXT, invokedFunctionArn: FUNCTION_ARN.replace('us-west-2', region) };
     const terminating: SNSEvent = JSON.parse(JSON.stringify(event('terminating')).replaceAll('us-west-2', region));
-    await handler(terminating, context as Context).catch((error: Error) => {
+    await handler(terminating, context).catch((error: Error) => {
       if (error.message !== 'no further than this') throw error;
     });
     return request.mock.lastCall?.[0];
-  }
-
-  function stubEnvironment(environment: Record<string, string>): void {
-    for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
   }
 });
 
@@ -206,21 +247,27 @@ describe.concurrent('the zipped function, in a process as Lambda starts it', () 
   it.for<[string, Fault]>([
     ['an error in XML', { status: 503, code: 'RequestLimitExceeded' }],
     ['an error that only its name shows to be transient', { status: 400, code: 'ConcurrentTagAccess' }],
+    ['a page from a proxy that waited too long', { status: 408, html: '<html><body><h1>408</h1></body></html>' }],
     ['a page from a proxy', { status: 502, html: '<html><body><h1>502 Bad Gateway</h1></body></html>' }],
     ['a reset connection', 'reset'],
     ['an answer that is cut off', 'reset in body'],
   ])('sets the tag when EC2 works again after %s', ([, fault], { expectTagAfter }) => expectTagAfter(fault));
 
+  it('sets the tag when EC2 works again after an answer that is not HTTP', async ({ start, onTestFinished }) => {
+    const success = 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
+    const answers = ['SSH-2.0-OpenSSH_9.6\r\n', success];
+    const server = createServer((socket) => socket.once('data', () => socket.end(answers.shift() ?? '')));
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const lambda = await start({ environment: { AWS_ENDPOINT_URL: `http://127.0.0.1:${port}` } });
+    expect(await lambda.invoke(event('terminating'))).toMatchObject({ log: [{ message: { outcome: 'tagged' } }] });
+    expect(answers).toEqual([]);
+  });
+
   it('throws a permanent error at once', async ({ endpoint, invoke }) => {
     endpoint.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
     expect(await invoke('terminating')).toMatchObject({ error: { errorType: 'UnauthorizedOperation' } });
     expect(endpoint.calls).toHaveLength(1);
-  });
-
-  it('reports an instance that EC2 does not know as gone', async ({ endpoint, invoke }) => {
-    endpoint.instances.clear();
-    const { log, error } = await invoke('terminating');
-    expect(error).toBeUndefined();
-    expect(log).toMatchObject([{ level: 'WARN', message: { outcome: 'gone' } }]);
   });
 });
