@@ -51,24 +51,20 @@ export function idsOf(fields: MessageFields): MessageIds {
  * @throws InvalidFieldError named InvalidMessageError when a field that decides is missing or unknown.
  */
 export function requestOf(fields: MessageFields): MessageRequest {
-  const { LifecycleTransition: transition, Event: event } = fields;
+  const { LifecycleTransition: transition, Event: event, 'detail-type': detailType } = fields;
   if (transition === 'autoscaling:EC2_INSTANCE_TERMINATING') return tagChange('set-tag', fields);
-  if (transition === 'autoscaling:EC2_INSTANCE_LAUNCHING') return launchingRequest(transition, fields);
+  if (transition === 'autoscaling:EC2_INSTANCE_LAUNCHING') return launchRequest(transition, fields);
   if (transition !== undefined) {
     const expected = 'autoscaling:EC2_INSTANCE_TERMINATING or autoscaling:EC2_INSTANCE_LAUNCHING';
     throw invalid('LifecycleTransition', transition, expected);
   }
-  if (fields['detail-type'] !== undefined) {
-    throw invalid(
-      'detail-type',
-      fields['detail-type'],
-      "a lifecycle hook's own message instead of an EventBridge event",
-    );
+  if (detailType !== undefined) {
+    throw invalid('detail-type', detailType, "a lifecycle hook's own message instead of an EventBridge event");
   }
   if (event === undefined) {
     throw invalid('LifecycleTransition', transition, 'a lifecycle transition, or an Event beside it');
   }
-  if (event === 'autoscaling:EC2_INSTANCE_LAUNCH') return launchedRequest(event, fields);
+  if (event === 'autoscaling:EC2_INSTANCE_LAUNCH') return launchRequest(event, fields);
   if (event === 'autoscaling:TEST_NOTIFICATION') return nothing('test notification: a lifecycle hook was put');
   if (typeof event === 'string' && /^autoscaling:\w+$/.test(event)) {
     return nothing(`${event} is a notification sent after the fact, not a lifecycle hook`);
@@ -76,30 +72,17 @@ export function requestOf(fields: MessageFields): MessageRequest {
   throw invalid('Event', event, "autoscaling: and an event's name");
 }
 
-/** The request of a launching hook. An instance returns only if `Origin` and `Destination` say so. */
-function launchingRequest(transition: string, fields: MessageFields): MessageRequest {
+/**
+ * Clears the tag when an instance returns to service. A hook names both ends of the way. AWS documents no `Origin` for
+ * notifications, so a notification counts as a return unless the notification says otherwise.
+ */
+function launchRequest(name: string, fields: MessageFields): MessageRequest {
   const { Origin: origin, Destination: destination } = fields;
-  if (destination === 'AutoScalingGroup' && (origin === 'WarmPool' || origin === 'AutoScalingGroup')) {
-    return tagChange('clear-tag', fields);
-  }
-  return (
-    noReturn(transition, fields) ??
-    nothing(`${transition}: not said to come back from a warm pool or a root volume replacement`)
-  );
-}
-
-/** The request of a launch notification. AWS documents no `Origin` for notifications, so any other launch is a return. */
-function launchedRequest(event: string, fields: MessageFields): MessageRequest {
-  return noReturn(event, fields) ?? tagChange('clear-tag', fields);
-}
-
-function noReturn(
-  name: string,
-  { Origin: origin, Destination: destination }: MessageFields,
-): MessageRequest | undefined {
   if (destination === 'WarmPool') return nothing(`${name}: into the warm pool, not yet into service`);
   if (origin === 'EC2') return nothing(`${name}: a new instance, which carries no tag`);
-  return undefined;
+  const returns = destination === 'AutoScalingGroup' && (origin === 'WarmPool' || origin === 'AutoScalingGroup');
+  if (returns || name === 'autoscaling:EC2_INSTANCE_LAUNCH') return tagChange('clear-tag', fields);
+  return nothing(`${name}: not said to come back from a warm pool or a root volume replacement`);
 }
 
 function tagChange(action: TagChange['action'], fields: MessageFields): TagChange {
