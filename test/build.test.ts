@@ -3,16 +3,12 @@ import { dirname, join } from 'node:path';
 import { type BuildOptions, build } from 'esbuild';
 import { describe, expect, test } from 'vitest';
 import options, { steps } from '../esbuild.config.mjs';
-import { bundle, main, writeBundle } from '../scripts/bundle.ts';
+import { main, writeBundle } from '../scripts/bundle.ts';
 import { temporaryFolder } from '../scripts/temporary-folder.ts';
 import { fakeTerminal } from './helpers/terminal.ts';
 
 /** Another function, which takes no time to bundle. */
 const SMALL: BuildOptions = { stdin: { contents: 'exports.handler = 1' } };
-
-test('the zip takes at most 60 kB', async () => {
-  expect((await bundle()).zip.length).toBeLessThanOrEqual(60_000);
-});
 
 test.each<[string, BuildOptions]>([
   ['grows by 3 %', { banner: { js: `/*${' '.repeat(4200)}*/` } }],

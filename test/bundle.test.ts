@@ -82,22 +82,11 @@ describe('the zip', () => {
     expect({ madeOnUnix, mode: mode.toString(8) }).toEqual({ madeOnUnix: true, mode: '100644' });
   });
 
-  // import() would make Node start its loader of ES modules.
-  it.each([
-    'sourceMappingURL',
-    'fast-check',
-    'aws-sdk-client-mock',
-    PROJECT,
-    homedir(),
-    tmpdir(),
-    'node_modules',
-    'import(',
-  ])(
-    'holds no source map, no test code, no path of the machine that built it, and no dynamic import: %s',
-    (foreign) => {
-      expect(code.includes(foreign)).toBe(false);
-    },
-  );
+  it('holds no source map, no test code, no path of the machine that built it, and no import()', () => {
+    // import() would make Node start its loader of ES modules.
+    const foreign = ['sourceMappingURL', 'fast-check', 'aws-sdk-client-mock', 'node_modules', 'import('];
+    expect([...foreign, PROJECT, homedir(), tmpdir()].filter((text) => code.includes(text))).toEqual([]);
+  });
 });
 
 describe('the module', () => {
