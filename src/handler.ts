@@ -62,15 +62,20 @@ async function handleRecord(record: SNSEventRecord | null, context: Context): Pr
 }
 
 /**
- * Returns when a message is too old to be acted on, in milliseconds since 1970. SNS may deliver for 23 days. By then the
- * instance has moved on, and a late change could take it out of the load balancer, or keep it in, against its state.
+ * Returns when a message becomes too old to be acted on, in milliseconds since 1970. SNS may deliver for 23 days. By then
+ * the instance has moved on, and a late change could take an instance in service out of the load balancer.
  * @throws InvalidFieldError named StaleMessageError when the message is too old already.
  */
 function expiryOf(timestamp: unknown): number {
   if (maxAgeMs === Number.POSITIVE_INFINITY) return maxAgeMs;
   const publishedAt = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN;
   if (Number.isNaN(publishedAt)) {
-    throw new InvalidFieldError('InvalidEventError', 'Sns.Timestamp', timestamp, 'a time as 2024-03-23T03:26:43.904Z');
+    throw new InvalidFieldError(
+      'InvalidEventError',
+      'Sns.Timestamp',
+      timestamp,
+      'a time such as 2024-03-23T03:26:43.904Z',
+    );
   }
   const ageMs = Date.now() - publishedAt;
   if (ageMs <= maxAgeMs) return publishedAt + maxAgeMs;

@@ -62,7 +62,7 @@ export function requestOf(fields: MessageFields): MessageRequest {
     throw invalid('detail-type', detailType, "a lifecycle hook's own message instead of an EventBridge event");
   }
   if (event === undefined) {
-    throw invalid('LifecycleTransition', transition, 'a lifecycle transition, or an Event beside it');
+    throw invalid('LifecycleTransition', transition, 'a lifecycle transition, or an Event instead');
   }
   if (event === 'autoscaling:EC2_INSTANCE_LAUNCH') return launchRequest(event, fields);
   if (event === 'autoscaling:TEST_NOTIFICATION') return nothing('test notification: a lifecycle hook was put');
@@ -82,7 +82,7 @@ function launchRequest(name: string, fields: MessageFields): MessageRequest {
   if (origin === 'EC2') return nothing(`${name}: a new instance, which carries no tag`);
   const returns = destination === 'AutoScalingGroup' && (origin === 'WarmPool' || origin === 'AutoScalingGroup');
   if (returns || name === 'autoscaling:EC2_INSTANCE_LAUNCH') return tagChange('clear-tag', fields);
-  return nothing(`${name}: not said to come back from a warm pool or a root volume replacement`);
+  return nothing(`${name}: Origin and Destination do not say that the instance returns to service`);
 }
 
 function tagChange(action: TagChange['action'], fields: MessageFields): TagChange {

@@ -50,7 +50,7 @@ describe('an instance that is back in service', () => {
 describe('a message that asks for no change', () => {
   const LAUNCHING = 'autoscaling:EC2_INSTANCE_LAUNCHING';
   const afterTheFact = 'is a notification sent after the fact, not a lifecycle hook';
-  const noReturn = 'not said to come back from a warm pool or a root volume replacement';
+  const noReturn = 'Origin and Destination do not say that the instance returns to service';
 
   it.each([
     [event('launching-new'), `${LAUNCHING}: a new instance, which carries no tag`],
@@ -149,7 +149,7 @@ describe('an invalid message', () => {
   });
 
   it('is refused when it has neither a transition nor an event', async () => {
-    const complaint = 'LifecycleTransition is absent; expected a lifecycle transition, or an Event beside it';
+    const complaint = 'LifecycleTransition is absent; expected a lifecycle transition, or an Event instead';
     await isRefused(eventWith('terminating', { LifecycleTransition: undefined }), complaint);
   });
 

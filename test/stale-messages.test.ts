@@ -69,7 +69,7 @@ it.each([
   const call = await coldStart({ HEARTBEAT_TIMEOUT });
   for (const name of ASKING) {
     const { error } = await call(publishedAt(event(name), timestamp));
-    const message = `Sns.Timestamp is ${actual}; expected a time as 2024-03-23T03:26:43.904Z`;
+    const message = `Sns.Timestamp is ${actual}; expected a time such as 2024-03-23T03:26:43.904Z`;
     expect(error).toMatchObject({ name: 'InvalidEventError', message });
   }
   expect(ec2.calls()).toEqual([]);
