@@ -9,7 +9,7 @@ import { event } from './event.ts';
 export const INSTANCE = 'i-05629ab7d9287e205';
 
 // The bundle, because the build drops and replaces parts of the SDK.
-const { zip } = await bundle();
+export const { zip } = await bundle();
 
 /** A test with its own EC2 endpoint, and with the zipped function in its own process. */
 export const it = test
