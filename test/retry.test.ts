@@ -120,7 +120,8 @@ describe('a permanent error', () => {
 
   it.each([undefined, 'text'])('may be another value than an error: %j', async (thrown) => {
     ec2.onAnyCommand().callsFake(() => Promise.reject(thrown));
-    const { log } = await invoke('terminating');
+    const { log, error } = await invoke('terminating');
+    expect(error).toBe(thrown);
     expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: String(thrown) } }]);
   });
 
