@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-// @ts-expect-error: the types of this file lie in dist-types.
+// @ts-expect-error: the types of this file are in dist-types.
 import { getRuntimeConfig as getSharedConfig } from '@aws-sdk/client-ec2/dist-es/runtimeConfig.shared.js';
 import type { getRuntimeConfig as GetSdkConfig } from '@aws-sdk/client-ec2/dist-types/runtimeConfig.js';
 import type { getRuntimeConfig as GetSharedConfig } from '@aws-sdk/client-ec2/dist-types/runtimeConfig.shared.js';
@@ -12,9 +12,8 @@ import { calculateBodyLength } from '@smithy/core/serde';
 import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
 
 /**
- * What the EC2 client reads and uses in Lambda. The build puts this file in the place of the SDK's own for Node
- * (`runtimeConfig`, beside `runtimeConfig.browser` and `runtimeConfig.native`), which looks for credentials and settings in
- * many more places. Lambda has them all in the environment.
+ * The EC2 client's configuration for Lambda. The build puts this file in place of the SDK's `runtimeConfig.js` for Node.
+ * The SDK's file looks for credentials and settings in many places; Lambda has all of them in the environment.
  */
 export const getRuntimeConfig: typeof GetSdkConfig = (config) => {
   const { AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL, AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT } = process.env;
@@ -23,7 +22,7 @@ export const getRuntimeConfig: typeof GetSdkConfig = (config) => {
   return {
     ...shared,
     ...(endpoint && { endpoint }),
-    // The endpoint is read here; the client would look for it once more, in ~/.aws too.
+    // The endpoint is set above. Otherwise the client would look for the endpoint again, also in ~/.aws.
     ignoreConfiguredEndpointUrls: true,
     ...config,
     runtime: 'node',
@@ -31,13 +30,13 @@ export const getRuntimeConfig: typeof GetSdkConfig = (config) => {
     credentialDefaultProvider: () => fromEnv(),
     authSchemePreference: [],
     disableClockSkewCorrection: false,
-    // Any other text counts as false, as it does for the SDK.
+    // Any other text counts as false, as in the SDK.
     useFipsEndpoint: AWS_USE_FIPS_ENDPOINT === 'true',
     useDualstackEndpoint: AWS_USE_DUALSTACK_ENDPOINT === 'true',
     defaultsMode: async () => 'legacy',
     maxAttempts: config.maxAttempts ?? DEFAULT_MAX_ATTEMPTS,
     retryMode: DEFAULT_RETRY_MODE,
-    // The config's type also allows the options of browsers.
+    // The type also allows the options of browsers.
     requestHandler: NodeHttpHandler.create(config.requestHandler as NodeHttpHandlerOptions | undefined),
     defaultSocketTimeout: undefined,
     bodyLengthChecker: calculateBodyLength,
@@ -50,7 +49,7 @@ export const getRuntimeConfig: typeof GetSdkConfig = (config) => {
   };
 };
 
-/** The SDK's own asks first whether a body is one of the Web's streams, for which Node has to load all of those. */
+/** The SDK's collector checks for web streams first, which makes Node load them. */
 function collect(body: Readable): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = [];

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
-import { readMessage } from '../src/lifecycle-message.ts';
+import { idsOf, parseMessage, requestOf } from '../src/lifecycle-message.ts';
 import { readSettings, SETTING_NAMES } from '../src/settings.ts';
 import { findCredentials, readEndpointUrl } from './aws-endpoint.ts';
 import { bundle } from './bundle.ts';
@@ -118,12 +118,21 @@ async function run({ name, event, region, accountId }: EventFile, setup: Setup):
 
 /** Gives the project's own endpoint the instance that a message names, in the state that comes before such a message. */
 function launch({ instances }: Ec2Endpoint, text: string, environment: NodeJS.ProcessEnv): void {
-  const { asks, names } = readMessage(text);
-  if (names.instanceId === undefined || instances.has(names.instanceId)) return;
-  const tags = new Map(names.autoScalingGroupName ? [['aws:autoscaling:groupName', names.autoScalingGroupName]] : []);
+  const { instanceId, autoScalingGroupName } = idsOf(fieldsOf(text));
+  if (instanceId === undefined || instances.has(instanceId)) return;
+  const tags = new Map(autoScalingGroupName ? [['aws:autoscaling:groupName', autoScalingGroupName]] : []);
   const { tag } = readSettings(environment);
-  if (asks === 'clear-tag') tags.set(tag.key, tag.value);
-  instances.set(names.instanceId, { tags });
+  if (clearsTag(text)) tags.set(tag.key, tag.value);
+  instances.set(instanceId, { tags });
+}
+
+function clearsTag(text: string): boolean {
+  try {
+    return requestOf(parseMessage(text)).action === 'clear-tag';
+  } catch {
+    // The function itself reports a message that is invalid.
+    return false;
+  }
 }
 
 function settingsIn(environment: NodeJS.ProcessEnv): Record<string, string> {

@@ -1,14 +1,14 @@
 import { EC2Client } from '@aws-sdk/client-ec2';
 
-// EC2 answers within a second or two; a socket that hangs for longer is given up and the call repeated on another.
+// EC2 answers within a second or two. A call on a socket that hangs for longer is repeated on another socket.
 const CONNECTION_TIMEOUT_MS = 2000;
 const REQUEST_TIMEOUT_MS = 4000;
 
 const clients = new Map<string, EC2Client>();
 
 /**
- * The client for a region, made once and kept. A hook's topic is always in the region of its group, but SNS may deliver
- * to a function in another region; the template keeps both in one, so there this is a single client.
+ * Returns the client of a region, which is made once and kept. A topic may be in another region than the function,
+ * because SNS delivers across regions.
  */
 export function ec2In(region: string): EC2Client {
   const client = clients.get(region) ?? makeClient(region);
@@ -19,7 +19,7 @@ export function ec2In(region: string): EC2Client {
 function makeClient(region: string): EC2Client {
   return new EC2Client({
     region,
-    // The retry rule is ours: the SDK's gives up long before EC2's throttling ends.
+    // src/retry.ts retries. The SDK's own retry gives up long before EC2's throttling ends.
     maxAttempts: 1,
     requestHandler: {
       connectionTimeout: CONNECTION_TIMEOUT_MS,
@@ -29,6 +29,3 @@ function makeClient(region: string): EC2Client {
     },
   });
 }
-
-// The topic is most likely in the function's own region; Lambda's start-up has more CPU than an invocation.
-if (process.env.AWS_REGION) ec2In(process.env.AWS_REGION);

@@ -1,4 +1,6 @@
-/** The names by which an operator filters the log for input that cannot be used. */
+import { keepErrorType } from './error-type.ts';
+
+/** An operator searches the log for these names. */
 export type InvalidFieldErrorName =
   | 'InvalidSettingError'
   | 'InvalidEventError'
@@ -7,28 +9,30 @@ export type InvalidFieldErrorName =
   | 'ForeignAccountError'
   | 'StaleMessageError';
 
-/** Input that cannot be used: the message names the field, what it held and what was expected. */
+/** Invalid input. The error's message names the field, its actual value and the expected value. */
 export class InvalidFieldError extends Error {
   override readonly name: InvalidFieldErrorName;
 
-  constructor(name: InvalidFieldErrorName, field: string, held: unknown, expected: string) {
-    super(`${field} is ${describe(held)}; expected ${expected}`);
+  constructor(name: InvalidFieldErrorName, field: string, actual: unknown, expected: string) {
+    super(`${field} is ${describe(actual)}; expected ${expected}`);
     this.name = name;
+    keepErrorType(this);
   }
 }
 
 // Longer than any name that AWS uses, short enough for a log line.
 const SHOWN_CHARACTERS = 64;
 
-// Of a text that has JSON in it, enough to recognise it; what follows {"LifecycleActionToken":" is not shown.
+// For text that contains JSON: enough to recognise the text, too short to reach the lifecycle action token.
 const SHOWN_CHARACTERS_OF_JSON = 24;
 
-function describe(held: unknown): string {
-  if (typeof held === 'string') {
-    const shown = held.slice(0, held.includes('"') ? SHOWN_CHARACTERS_OF_JSON : SHOWN_CHARACTERS);
-    return JSON.stringify(shown) + (shown === held ? '' : `… (${held.length} characters)`);
+function describe(actual: unknown): string {
+  if (typeof actual === 'string') {
+    const shown = actual.slice(0, actual.includes('"') ? SHOWN_CHARACTERS_OF_JSON : SHOWN_CHARACTERS);
+    return JSON.stringify(shown) + (shown === actual ? '' : `… (${actual.length} characters)`);
   }
-  if (Array.isArray(held)) return `an array of ${held.length}`;
-  if (typeof held === 'object' && held !== null) return 'an object';
-  return held === undefined ? 'absent' : String(held);
+  if (Array.isArray(actual)) return `an array of ${actual.length}`;
+  if (typeof actual === 'object' && actual !== null) return 'an object';
+  if (typeof actual === 'number') return `the number ${actual}`;
+  return actual === undefined ? 'absent' : String(actual);
 }

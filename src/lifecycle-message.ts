@@ -1,116 +1,117 @@
 import { InvalidFieldError } from './invalid-field-error.ts';
 
-/** By which a message is found again in the log. What it does not name is absent; its action token never is here. */
-export interface MessageNames {
+/** The fields of a message, not yet checked. */
+export type MessageFields = Readonly<Record<string, unknown>>;
+
+/** Fields that identify a message in the log. Missing fields are left out. Never includes the lifecycle action token. */
+export interface MessageIds {
   readonly instanceId?: string;
   readonly autoScalingGroupName?: string;
   readonly lifecycleHookName?: string;
   readonly requestId?: string;
 }
 
-/** A message that asks for a change of an instance's tag. */
+/** What a message asks the function to do. */
+export type MessageRequest = TagChange | { readonly action: 'none'; readonly reason: string };
+
+/** A change of the tag of one instance. */
 export interface TagChange {
-  readonly asks: 'set-tag' | 'clear-tag';
+  readonly action: 'set-tag' | 'clear-tag';
   readonly instanceId: string;
-  /** Unchecked: the text of an AWS account id, if the message is what it should be. */
+  /** The account that the message names, not yet checked. */
   readonly accountId: unknown;
-  /** When the message was made, in milliseconds since 1970; `NaN` if it does not say. */
+  /** The message's own time, in milliseconds since 1970. `NaN` without a valid time. */
   readonly sentAt: number;
-  readonly names: MessageNames;
 }
-
-/** Every message that can come, by what it asks for. */
-export type LifecycleMessage =
-  | TagChange
-  | { readonly asks: 'nothing'; readonly reason: string; readonly names: MessageNames }
-  | { readonly asks: 'what cannot be read'; readonly error: InvalidFieldError; readonly names: MessageNames };
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Reads the text of `Sns.Message`: what it asks for follows from its `LifecycleTransition` or else, for a notification,
- * from its `Event`.
- * Shapes: https://docs.aws.amazon.com/autoscaling/ec2/userguide/prepare-for-lifecycle-notifications.html
+ * Parses the text of `Sns.Message`.
+ * @throws InvalidFieldError named InvalidMessageError when the text is not a JSON object.
  */
-export function readMessage(text: unknown): LifecycleMessage {
-  const fields = typeof text === 'string' ? fromJson(text) : undefined;
-  if (fields === undefined) return unreadable({}, 'Sns.Message', text, 'a JSON text');
-  return isObject(fields) ? classify(fields) : unreadable({}, 'Sns.Message', fields, 'a JSON object');
+export function parseMessage(text: unknown): MessageFields {
+  const value = typeof text === 'string' ? parseJson(text) : undefined;
+  if (value === undefined) throw invalid('Sns.Message', text, 'a JSON text');
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as MessageFields;
+  throw invalid('Sns.Message', value, 'a JSON object');
 }
 
-function classify(fields: Fields): LifecycleMessage {
-  const { LifecycleTransition: transition, Event: event } = fields;
-  if (transition === 'autoscaling:EC2_INSTANCE_TERMINATING') return changeOf(fields, 'set-tag');
-  if (transition === 'autoscaling:EC2_INSTANCE_LAUNCHING') return classifyLaunch(fields, transition);
-  if (transition !== undefined) {
-    const expected = 'autoscaling:EC2_INSTANCE_TERMINATING or autoscaling:EC2_INSTANCE_LAUNCHING';
-    return unreadable(fields, 'LifecycleTransition', transition, expected);
-  }
-  if (event === 'autoscaling:EC2_INSTANCE_LAUNCH') return classifyLaunch(fields, event);
-  if (event === 'autoscaling:TEST_NOTIFICATION') return nothing(fields, 'test notification: a lifecycle hook was put');
-  if (typeof event === 'string' && /^autoscaling:\w+$/.test(event)) {
-    return nothing(fields, `${event} is a notification sent after the fact, not a lifecycle hook`);
-  }
-  return event === undefined
-    ? unreadable(fields, 'LifecycleTransition', transition, 'a lifecycle transition, or an Event beside it')
-    : unreadable(fields, 'Event', event, "autoscaling: and an event's name");
-}
-
-function classifyLaunch(fields: Fields, what: string): LifecycleMessage {
-  const { Origin: origin, Destination: destination } = fields;
-  if (destination === 'AutoScalingGroup' && (origin === 'WarmPool' || origin === 'AutoScalingGroup')) {
-    return changeOf(fields, 'clear-tag');
-  }
-  return nothing(fields, `${what}: ${whyNotReturning(origin, destination)}`);
-}
-
-function whyNotReturning(origin: unknown, destination: unknown): string {
-  if (destination === 'WarmPool') return 'into the warm pool, not yet into service';
-  if (origin === 'EC2') return 'a new instance, which carries no tag';
-  return 'not said to come back from a warm pool or a root volume replacement';
-}
-
-function changeOf(fields: Fields, asks: TagChange['asks']): LifecycleMessage {
-  const { EC2InstanceId: instanceId, AccountId: accountId, Time: time } = fields;
-  // CreateTags takes any resource id, so nothing but an instance's may pass.
-  if (typeof instanceId !== 'string' || !/^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/.test(instanceId)) {
-    return unreadable(fields, 'EC2InstanceId', instanceId, 'i- and 8 or 17 hexadecimal digits in lower case');
-  }
-  return { asks, instanceId, accountId, sentAt: Date.parse(String(time)), names: namesIn(fields) };
-}
-
-function nothing(fields: Fields, reason: string): LifecycleMessage {
-  return { asks: 'nothing', reason, names: namesIn(fields) };
-}
-
-function unreadable(fields: Fields, field: string, held: unknown, expected: string): LifecycleMessage {
-  const error = new InvalidFieldError('InvalidMessageError', field, held, expected);
-  return { asks: 'what cannot be read', error, names: namesIn(fields) };
-}
-
-function namesIn(fields: Fields): MessageNames {
+/** Picks the fields that identify a message in the log. */
+export function idsOf(fields: MessageFields): MessageIds {
   return {
-    ...(isName(fields.EC2InstanceId) && { instanceId: fields.EC2InstanceId }),
-    ...(isName(fields.AutoScalingGroupName) && { autoScalingGroupName: fields.AutoScalingGroupName }),
-    ...(isName(fields.LifecycleHookName) && { lifecycleHookName: fields.LifecycleHookName }),
-    ...(isName(fields.RequestId) && { requestId: fields.RequestId }),
+    ...(isId(fields.EC2InstanceId) && { instanceId: fields.EC2InstanceId }),
+    ...(isId(fields.AutoScalingGroupName) && { autoScalingGroupName: fields.AutoScalingGroupName }),
+    ...(isId(fields.LifecycleHookName) && { lifecycleHookName: fields.LifecycleHookName }),
+    ...(isId(fields.RequestId) && { requestId: fields.RequestId }),
   };
 }
 
-/** A name, which AWS limits to 255 characters, and no message that somebody put in its place. */
-function isName(value: unknown): value is string {
+/**
+ * Decides what a message asks for. A hook's message has a `LifecycleTransition`; a notification has an `Event` instead.
+ * Shapes: https://docs.aws.amazon.com/autoscaling/ec2/userguide/prepare-for-lifecycle-notifications.html
+ * @throws InvalidFieldError named InvalidMessageError when a field that decides is missing or unknown.
+ */
+export function requestOf(fields: MessageFields): MessageRequest {
+  const { LifecycleTransition: transition, Event: event, 'detail-type': detailType } = fields;
+  if (transition === 'autoscaling:EC2_INSTANCE_TERMINATING') return tagChange('set-tag', fields);
+  if (transition === 'autoscaling:EC2_INSTANCE_LAUNCHING') return launchRequest(transition, fields);
+  if (transition !== undefined) {
+    const expected = 'autoscaling:EC2_INSTANCE_TERMINATING or autoscaling:EC2_INSTANCE_LAUNCHING';
+    throw invalid('LifecycleTransition', transition, expected);
+  }
+  if (detailType !== undefined) {
+    throw invalid('detail-type', detailType, "a lifecycle hook's own message instead of an EventBridge event");
+  }
+  if (event === undefined) {
+    throw invalid('LifecycleTransition', transition, 'a lifecycle transition, or an Event instead');
+  }
+  if (event === 'autoscaling:EC2_INSTANCE_LAUNCH') return launchRequest(event, fields);
+  if (event === 'autoscaling:TEST_NOTIFICATION') return nothing('test notification: a lifecycle hook was put');
+  if (typeof event === 'string' && /^autoscaling:\w+$/.test(event)) {
+    return nothing(`${event} is a notification sent after the fact, not a lifecycle hook`);
+  }
+  throw invalid('Event', event, "autoscaling: and an event's name");
+}
+
+/**
+ * Clears the tag when an instance returns to service. A hook names both ends of the way. AWS documents no `Origin` for
+ * notifications, so a notification counts as a return unless the notification says otherwise.
+ */
+function launchRequest(name: string, fields: MessageFields): MessageRequest {
+  const { Origin: origin, Destination: destination } = fields;
+  if (destination === 'WarmPool') return nothing(`${name}: into the warm pool, not yet into service`);
+  if (origin === 'EC2') return nothing(`${name}: a new instance, which carries no tag`);
+  const returns = destination === 'AutoScalingGroup' && (origin === 'WarmPool' || origin === 'AutoScalingGroup');
+  if (returns || name === 'autoscaling:EC2_INSTANCE_LAUNCH') return tagChange('clear-tag', fields);
+  return nothing(`${name}: Origin and Destination do not say that the instance returns to service`);
+}
+
+function tagChange(action: TagChange['action'], fields: MessageFields): TagChange {
+  const { EC2InstanceId: instanceId, AccountId: accountId, Time: time } = fields;
+  // CreateTags accepts the id of any resource, so only the id of an instance may reach EC2.
+  if (typeof instanceId !== 'string' || !/^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/.test(instanceId)) {
+    throw invalid('EC2InstanceId', instanceId, 'i- and 8 or 17 hexadecimal digits in lower case');
+  }
+  return { action, instanceId, accountId, sentAt: Date.parse(String(time)) };
+}
+
+function nothing(reason: string): MessageRequest {
+  return { action: 'none', reason };
+}
+
+function invalid(field: string, actual: unknown, expected: string): InvalidFieldError {
+  return new InvalidFieldError('InvalidMessageError', field, actual, expected);
+}
+
+/** AWS limits names to 255 characters. A quotation mark means that a whole message stands there, with its token. */
+function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[^"]{1,255}$/.test(value);
 }
 
-function isObject(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function fromJson(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The parser's own error is left out: it quotes the text around the fault, and a token could stand there.
+    // The parser's error is dropped: it quotes the text around the fault, which may be the token.
     return undefined;
   }
 }

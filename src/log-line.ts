@@ -1,22 +1,22 @@
-import type { MessageNames } from './lifecycle-message.ts';
+import type { MessageIds } from './lifecycle-message.ts';
 
-/** What came of a record. */
+/** The result of a record. */
 export type Result =
-  /** `delayMs`: milliseconds from the message's `Time` to the tag, when it has one. */
+  /** `delayMs`: milliseconds from the message's `Time` to the tag; absent when the message has no valid time. */
   | { readonly outcome: 'tagged' | 'untagged'; readonly delayMs?: number }
   | { readonly outcome: 'ignored'; readonly reason: string }
   | { readonly outcome: 'gone' };
 
-/** Which message it was: the names in it, and the region of its topic. */
-export type About = MessageNames & { readonly region?: string };
+/** Identifies the message of a log line. `region` is the topic's region. */
+export type LogContext = MessageIds & { readonly region?: string };
 
-/** Writes the one line of a record that was handled; Lambda's JSON log format nests it under `message`. */
-export function logResult(result: Result, about: About): void {
+/** Writes the log line of a record that was handled. Lambda's JSON log format puts the object under `message`. */
+export function logResult(result: Result, context: LogContext): void {
   const log = result.outcome === 'gone' ? console.warn : console.info;
-  log({ ...result, ...about });
+  log({ ...result, ...context });
 }
 
-/** Writes the one line of a record that was not. */
-export function logFailure(error: unknown, about: About): void {
-  console.error({ outcome: 'failed', ...about, reason: String(error) });
+/** Writes the log line of a record that failed. */
+export function logFailure(error: unknown, context: LogContext): void {
+  console.error({ outcome: 'failed', ...context, reason: String(error) });
 }

@@ -1,42 +1,40 @@
 import { CreateTagsCommand, DeleteTagsCommand, type EC2Client } from '@aws-sdk/client-ec2';
-import { type Attempt, retry } from './retry.ts';
+import { retry } from './retry.ts';
 
-/** The part of the EC2 client that is used here. */
-export type Ec2 = Pick<EC2Client, 'send'>;
-
-/** The tag that asks whoever builds the load balancer's configuration to leave the instance out. */
+/** The tag that tells consumers to take an instance out of the load balancer. */
 export interface RemovalTag {
   readonly key: string;
   readonly value: string;
 }
 
+// EC2 may answer that an instance does not exist although the instance is running.
+const NOT_FOUND_MS = 10_000;
+
 /**
- * Sets the tag on an instance.
- * @param until when to give up, in milliseconds since 1970.
- * @returns `gone` when EC2 does not know the instance any more: there is nothing left to take out of the load balancer.
- * @throws as `retry` does.
+ * Sets or clears the tag of an instance. Clearing removes the tag only if it has this very value.
+ * @param deadline when retries stop, in milliseconds since 1970.
+ * @returns `gone` when EC2 does not find the instance for ten seconds: there is nothing left to take out of the load balancer.
+ * @throws the errors of `retry`, also when the deadline comes before the end of the ten seconds.
  */
-export function setRemovalTag(ec2: Ec2, { key, value }: RemovalTag, instanceId: string, until: number) {
-  const command = new CreateTagsCommand({ Resources: [instanceId], Tags: [{ Key: key, Value: value }] });
-  return settle('tagged', (options) => ec2.send(command, options), until);
-}
-
-/** Clears the tag from an instance, if it has that very value. Results and errors as of {@link setRemovalTag}. */
-export function clearRemovalTag(ec2: Ec2, { key, value }: RemovalTag, instanceId: string, until: number) {
-  const command = new DeleteTagsCommand({ Resources: [instanceId], Tags: [{ Key: key, Value: value }] });
-  return settle('untagged', (options) => ec2.send(command, options), until);
-}
-
-async function settle<Outcome extends 'tagged' | 'untagged'>(
-  outcome: Outcome,
-  attempt: Attempt,
-  until: number,
-): Promise<Outcome | 'gone'> {
-  try {
-    await retry(attempt, until);
-    return outcome;
-  } catch (error) {
-    if (error instanceof Error && error.name === 'InvalidInstanceID.NotFound') return 'gone';
-    throw error;
-  }
+export async function changeRemovalTag(
+  action: 'set-tag' | 'clear-tag',
+  ec2: Pick<EC2Client, 'send'>,
+  { key, value }: RemovalTag,
+  instanceId: string,
+  deadline: number,
+): Promise<'tagged' | 'untagged' | 'gone'> {
+  const input = { Resources: [instanceId], Tags: [{ Key: key, Value: value }] };
+  let firstNotFound: number | undefined;
+  return retry(async (options) => {
+    try {
+      if (action === 'set-tag') await ec2.send(new CreateTagsCommand(input), options);
+      else await ec2.send(new DeleteTagsCommand(input), options);
+    } catch (error) {
+      if (!(error instanceof Error && error.name === 'InvalidInstanceID.NotFound')) throw error;
+      firstNotFound ??= Date.now();
+      if (Date.now() - firstNotFound < NOT_FOUND_MS) throw error;
+      return 'gone';
+    }
+    return action === 'set-tag' ? 'tagged' : 'untagged';
+  }, deadline);
 }

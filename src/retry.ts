@@ -1,32 +1,43 @@
 import { isServerError, isThrottlingError, isTransientError } from '@smithy/core/retry';
 
-/** The time was over before EC2 answered even once. */
+/** The deadline passed before EC2 answered. */
 export class DeadlineError extends Error {
   override readonly name = 'DeadlineError';
 }
 
-/** One call, which ends when the signal is aborted. */
-export type Attempt = (options: { readonly abortSignal: AbortSignal }) => Promise<unknown>;
+// Node's codes for errors of the system, of DNS and of TLS, and for an answer that is not HTTP (HPE_). The other ERR_ codes
+// are misuse of Node. https://nodejs.org/api/errors.html
+const CONNECTION_ERROR = /^(?:E(?!RR_)|HPE_|ERR_(?:SOCKET|SSL)_)/;
 
-// A short cap keeps a mass scale-in close to the rate at which EC2 refills its bucket, and costs more rejected calls: with
-// this one 1000 instances take 1.03 times what the bucket needs at best, 300 take 1.05 (npm run bench -- scale-in).
-export const BACKOFF_BASE_MS = 200;
-export const BACKOFF_CAP_MS = 4000;
+// The SDK calls these errors permanent.
+const TRANSIENT_NAMES = [
+  // Another program changes tags of the same instance.
+  'ConcurrentTagAccess',
+  // EC2 is eventually consistent: https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+  'InvalidInstanceID.NotFound',
+];
+
+// A short cap tags faster under throttling, but more calls are rejected. docs/proof-and-figures.md has the figures.
+const BACKOFF_BASE_MS = 200;
+const BACKOFF_CAP_MS = 4000;
 
 /**
- * Calls EC2 until it takes the call, with full jitter between the attempts.
- * @param until when to give up, in milliseconds since 1970; an attempt under way is then cut off.
- * @throws EC2's own error: at once when it is permanent, the last one when the time is over.
- * @throws DeadlineError when the time is over and EC2 never answered.
+ * Calls EC2 until the call succeeds, with full jitter between the attempts.
+ * @param attempt one call, which ends when the signal is aborted.
+ * @param deadline when retries stop, in milliseconds since 1970. The deadline also ends an attempt that is in progress.
+ * @throws EC2's own error: a permanent error at once, the last transient error at the deadline.
+ * @throws DeadlineError when the deadline passes before EC2 answers.
  */
-export async function retry(attempt: Attempt, until: number): Promise<void> {
-  const remainingMs = () => Math.max(0, until - Date.now());
+export async function retry<Result>(
+  attempt: (options: { readonly abortSignal: AbortSignal }) => Promise<Result>,
+  deadline: number,
+): Promise<Result> {
+  const remainingMs = () => Math.max(0, deadline - Date.now());
   let lastError: unknown;
   for (let ceiling = BACKOFF_BASE_MS; ; ceiling = Math.min(2 * ceiling, BACKOFF_CAP_MS)) {
     const abortSignal = AbortSignal.timeout(remainingMs());
     try {
-      await attempt({ abortSignal });
-      return;
+      return await attempt({ abortSignal });
     } catch (error) {
       if (abortSignal.aborted) {
         throw lastError ?? new DeadlineError('EC2 did not answer in the time that was left', { cause: error });
@@ -46,11 +57,12 @@ function isTransient(error: unknown): boolean {
     (isThrottlingError(error) ||
       isTransientError(error) ||
       isServerError(error) ||
-      // Somebody else is tagging the same instance; the SDK takes this 400 for permanent.
-      error.name === 'ConcurrentTagAccess')
+      error.$metadata?.httpStatusCode === 408 ||
+      CONNECTION_ERROR.test(error.code ?? '') ||
+      TRANSIENT_NAMES.includes(error.name))
   );
 }
 
-function isSdkError(error: unknown): error is Parameters<typeof isTransientError>[0] {
+function isSdkError(error: unknown): error is Parameters<typeof isTransientError>[0] & { readonly code?: string } {
   return error instanceof Error;
 }

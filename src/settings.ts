@@ -1,17 +1,17 @@
 import { InvalidFieldError } from './invalid-field-error.ts';
 
-/** What can be set from outside. */
+/** The function's settings. */
 export interface Settings {
   /** The tag that marks an instance for removal from the load balancer. */
   readonly tag: { readonly key: string; readonly value: string };
-  /** Age in milliseconds from which a message is not acted on any more; `Infinity` without a limit. */
+  /** The age in milliseconds at which a message becomes too old to be acted on. `Infinity` without a limit. */
   readonly maxAgeMs: number;
 }
 
-/** The tag that the function sets when its settings name no other. */
+/** The tag that the function sets when its settings name no other tag. */
 export const DEFAULT_TAG = { key: 'remove_from_lb', value: 'yes' } as const;
 
-/** The environment variables that are read. */
+/** The environment variables that hold the settings. */
 export const SETTING_NAMES = ['TAG_KEY', 'TAG_VALUE', 'HEARTBEAT_TIMEOUT'] as const;
 
 type SettingName = (typeof SETTING_NAMES)[number];
@@ -21,15 +21,14 @@ type Environment = Readonly<Partial<Record<SettingName, string | undefined>>>;
 const MAX_KEY_CHARACTERS = 128;
 const MAX_VALUE_CHARACTERS = 256;
 
-// What Auto Scaling takes as a heartbeat timeout, and 48 hours, the longest that an instance can be kept waiting.
+// Auto Scaling accepts a heartbeat timeout from 30 s, and keeps an instance waiting for at most 48 hours.
 // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
 const MIN_HEARTBEAT_SECONDS = 30;
 const MAX_HEARTBEAT_SECONDS = 172_800;
 
 /**
- * Reads the settings from the environment: `TAG_KEY` (1–128 characters, not starting with `aws:`; `remove_from_lb`),
- * `TAG_VALUE` (1–256 characters; `yes`) and `HEARTBEAT_TIMEOUT` (30–172800 seconds; no limit).
- * @throws InvalidFieldError named InvalidSettingError, with the variable and the rule that it breaks.
+ * Reads the settings from the environment. The defaults are `DEFAULT_TAG` and no limit of age.
+ * @throws InvalidFieldError named InvalidSettingError, with the variable and the rule that the variable breaks.
  */
 export function readSettings(environment: Environment): Settings {
   const key = readText(environment, 'TAG_KEY', DEFAULT_TAG.key, MAX_KEY_CHARACTERS);

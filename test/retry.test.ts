@@ -1,172 +1,171 @@
-import { CreateTagsCommand, EC2Client, EC2ServiceException } from '@aws-sdk/client-ec2';
-import { mockClient } from 'aws-sdk-client-mock';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { calls, ec2, ec2Error } from './helpers/ec2.ts';
 import { event } from './helpers/event.ts';
 import { useFakeTime } from './helpers/fake-time.ts';
 import { coldStart } from './helpers/invoke.ts';
 
-const ec2 = mockClient(EC2Client);
+const BOTH = ['terminating', 'launching-from-warm-pool'];
 
-beforeEach(() => {
-  ec2.reset();
-  useFakeTime();
-});
+beforeEach(() => useFakeTime());
 
-afterEach(() => {
-  vi.useRealTimers();
-});
-
-/** An error as the SDK throws it. */
-function refusal(name: string, httpStatusCode = 400) {
-  return new EC2ServiceException({ name, message: `${name}!`, $fault: 'client', $metadata: { httpStatusCode } });
-}
-
-async function invoke(name: string, timeoutMs?: number) {
+async function invoke(name: string, timeoutMs = 15_000) {
   const call = await coldStart();
   const started = Date.now();
-  const outcome = call(event(name), timeoutMs === undefined ? {} : { timeoutMs });
-  const ended = outcome.then((result) => ({ ...result, tookMs: Date.now() - started }));
+  const ended = call(event(name), { timeoutMs }).then((result) => ({ ...result, tookMs: Date.now() - started }));
   await vi.runAllTimersAsync();
   return ended;
 }
 
+/** Throttles every call, and returns the pauses between the calls. */
+async function pauses(timeoutMs: number) {
+  const moments: number[] = [];
+  ec2.onAnyCommand().callsFake(() => {
+    moments.push(Date.now());
+    throw ec2Error('RequestLimitExceeded', 503);
+  });
+  await invoke('terminating', timeoutMs);
+  return moments.slice(1).map((moment, index) => moment - (moments[index] ?? 0));
+}
+
+function withCode(code: string): [string, Error] {
+  return [code, Object.assign(new Error('connection'), { code })];
+}
+
 describe('a transient error', () => {
   it.each([
-    ['throttling', refusal('RequestLimitExceeded', 503)],
-    ['throttling by status', refusal('Whatever', 429)],
-    ['an internal error', refusal('InternalError', 500)],
-    ['a service that is unavailable', refusal('Unavailable', 503)],
-    ['a status above 500', refusal('Whatever', 507)],
-    ['a tag access at the same time', refusal('ConcurrentTagAccess')],
-    ['a reset', Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })],
-    ['a refused connection', Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })],
-    ['a name that does not resolve just now', Object.assign(new Error('getaddrinfo'), { code: 'EAI_AGAIN' })],
+    ['throttling', ec2Error('RequestLimitExceeded', 503)],
+    ['throttling by status', ec2Error('Whatever', 429)],
+    ['a request that took too long', ec2Error('Whatever', 408)],
+    ['an internal error', ec2Error('InternalError', 500)],
+    ['an unavailable service', ec2Error('Unavailable', 503)],
+    ['a status above 504', ec2Error('Whatever', 507)],
+    ['a tag access at the same time', ec2Error('ConcurrentTagAccess')],
     ['a timeout', Object.assign(new Error('too long'), { name: 'TimeoutError' })],
-  ])('is retried until EC2 takes the call: %s', async (_, error) => {
-    for (const name of ['terminating', 'launching-from-warm-pool']) {
+    // Node's codes for DNS, sockets, TLS, file handles, and answers that are not HTTP.
+    ...['EBUSY', 'ENOTFOUND', 'EAI_AGAIN', 'ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'EMFILE', 'EPROTO'].map(withCode),
+    ...['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SOCKET_CLOSED', 'HPE_INVALID_CONSTANT'].map(withCode),
+  ])('is retried until EC2 accepts the call: %s', async (_, error) => {
+    for (const name of BOTH) {
       ec2.reset();
       ec2.onAnyCommand().rejectsOnce(error).rejectsOnce(error).resolves({});
       const { log, error: thrown } = await invoke(name);
       expect(thrown).toBeUndefined();
-      const [first, ...again] = ec2.calls().map(({ args: [command] }) => [command.constructor.name, command.input]);
+      const [first, ...again] = calls();
       expect(again).toEqual([first, first]);
       expect(log).toMatchObject([{ level: 'info' }]);
     }
   });
 
-  it('is thrown as it came when the time is nearly over, with time left to report it', async () => {
-    const last = refusal('RequestLimitExceeded', 503);
-    ec2.on(CreateTagsCommand).rejects(last);
+  it('is thrown shortly before the deadline, with time left to report it', async () => {
+    const last = ec2Error('RequestLimitExceeded', 503);
+    ec2.onAnyCommand().rejects(last);
     const { log, error, tookMs } = await invoke('terminating', 60_000);
     expect(error).toBe(last);
-    expect(log).toMatchObject([
-      { level: 'error', line: { outcome: 'failed', reason: 'RequestLimitExceeded: RequestLimitExceeded!' } },
-    ]);
-    // At most one pause of four seconds before the last second, which is kept for the report.
+    const reason = 'RequestLimitExceeded: RequestLimitExceeded!';
+    expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason } }]);
+    // The longest pause is 4 s, and the last second is kept for the report.
     expect(tookMs).toBeGreaterThan(55_000 - 1);
     expect(tookMs).toBeLessThan(59_000);
   });
 
-  it('is retried after pauses that double up to four seconds, of random length', async () => {
+  it('is retried after pauses of random length, whose limit doubles up to four seconds', async () => {
     const random = vi.spyOn(Math, 'random').mockReturnValue(1);
-    ec2.on(CreateTagsCommand).rejects(refusal('RequestLimitExceeded', 503));
-    const moments: number[] = [];
-    ec2.on(CreateTagsCommand).callsFake(() => {
-      moments.push(Date.now());
-      throw refusal('RequestLimitExceeded', 503);
-    });
-    await invoke('terminating', 30_000);
-    const pauses = moments.slice(1).map((moment, index) => moment - (moments[index] ?? 0));
-    expect(pauses).toEqual([200, 400, 800, 1600, 3200, 4000, 4000, 4000, 4000, 4000]);
-
+    expect(await pauses(30_000)).toEqual([200, 400, 800, 1600, 3200, 4000, 4000, 4000, 4000, 4000]);
     random.mockReturnValue(0.5);
-    moments.length = 0;
-    await invoke('terminating', 5000);
-    expect(moments.slice(1).map((moment, index) => moment - (moments[index] ?? 0))).toEqual([100, 200, 400, 800, 1600]);
+    expect(await pauses(5000)).toEqual([100, 200, 400, 800, 1600]);
   });
 
-  it('is not retried when the pause would take all the time that is left', async () => {
+  it.each([
+    ['is not retried when the pause would take all the time that is left', 1200, []],
+    ['is retried when the pause leaves a millisecond', 1201, [200]],
+    ['is not retried when no time is left', 900, []],
+  ])('%s', async (_, timeoutMs, expected) => {
     vi.spyOn(Math, 'random').mockReturnValue(1);
-    ec2.on(CreateTagsCommand).rejects(refusal('RequestLimitExceeded', 503));
-    await invoke('terminating', 1200);
-    expect(ec2.commandCalls(CreateTagsCommand)).toHaveLength(1);
-    await invoke('terminating', 1201);
-    expect(ec2.commandCalls(CreateTagsCommand)).toHaveLength(3);
-  });
-
-  it('is not retried when there is no time for another call', async () => {
-    ec2.on(CreateTagsCommand).rejects(refusal('RequestLimitExceeded', 503));
-    const { error } = await invoke('terminating', 900);
-    expect(error).toMatchObject({ name: 'RequestLimitExceeded' });
-    expect(ec2.commandCalls(CreateTagsCommand)).toHaveLength(1);
+    expect(await pauses(timeoutMs)).toEqual(expected);
   });
 });
 
-it.each(['terminating', 'launching-from-warm-pool'])(
-  'a call that hangs is cut off at the deadline, and the error keeps the cause: %s',
-  async (name) => {
-    const cut = Object.assign(new Error('Request aborted'), { name: 'AbortError' });
-    ec2.reset();
-    ec2.send.callsFake(
-      (_command: unknown, options?: { abortSignal?: AbortSignal }) =>
-        new Promise<never>((_, reject) => options?.abortSignal?.addEventListener('abort', () => reject(cut))),
-    );
-    const { error, tookMs } = await invoke(name, 1100);
-    expect(tookMs).toBe(100);
-    expect(error).toMatchObject({
-      name: 'DeadlineError',
-      message: 'EC2 did not answer in the time that was left',
-      cause: cut,
-    });
-  },
-);
+it.each(BOTH)('a hanging call is cut off at the deadline, and the error keeps the cause: %s', async (name) => {
+  const cut = Object.assign(new Error('Request aborted'), { name: 'AbortError' });
+  ec2.reset();
+  ec2.send.callsFake(
+    (_command: unknown, options?: { abortSignal?: AbortSignal }) =>
+      new Promise<never>((_, reject) => options?.abortSignal?.addEventListener('abort', () => reject(cut))),
+  );
+  const { error, tookMs } = await invoke(name, 1100);
+  expect(tookMs).toBe(100);
+  const message = 'EC2 did not answer in the time that was left';
+  expect(error).toMatchObject({ name: 'DeadlineError', message, cause: cut });
+});
 
 describe('a permanent error', () => {
-  it.each(['UnauthorizedOperation', 'TagLimitExceeded', 'InvalidInstanceID.Malformed', 'InvalidID', 'AuthFailure'])(
-    'is thrown at once, as it came: %s',
-    async (name) => {
-      const permanent = refusal(name);
-      ec2.on(CreateTagsCommand).rejects(permanent);
-      const { log, error, tookMs } = await invoke('terminating');
-      expect(error).toBe(permanent);
-      expect(tookMs).toBe(0);
-      expect(ec2.commandCalls(CreateTagsCommand)).toHaveLength(1);
-      expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: `${name}: ${name}!` } }]);
-    },
-  );
+  const names = [
+    'UnauthorizedOperation',
+    'TagLimitExceeded',
+    'InvalidInstanceID.Malformed',
+    'InvalidID',
+    'AuthFailure',
+  ];
+  it.each([
+    ...names.map((name): [string, Error] => [name, ec2Error(name)]),
+    ...['ERR_INVALID_CHAR', 'CERT_HAS_EXPIRED', 'X_HPE_', 'X_ERR_SSL_'].map(withCode),
+  ])('is thrown at once: %s', async (_, permanent) => {
+    ec2.onAnyCommand().rejects(permanent);
+    const { log, error, tookMs } = await invoke('terminating');
+    expect(error).toBe(permanent);
+    expect(tookMs).toBe(0);
+    expect(calls()).toHaveLength(1);
+    expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: String(permanent) } }]);
+  });
 
-  it.each([undefined, 'text'])('may be no error at all: %j', async (thrown) => {
-    ec2.send.callsFake(() => Promise.reject(thrown));
-    const { log } = await invoke('terminating');
+  it.each([undefined, 'text'])('may be another value than an error: %j', async (thrown) => {
+    ec2.onAnyCommand().callsFake(() => Promise.reject(thrown));
+    const { log, error } = await invoke('terminating');
+    expect(error).toBe(thrown);
     expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: String(thrown) } }]);
   });
 
-  it('after a transient one ends the retries', async () => {
-    ec2.on(CreateTagsCommand).rejectsOnce(refusal('Unavailable', 503)).rejects(refusal('UnauthorizedOperation', 403));
-    const { error } = await invoke('terminating');
-    expect(error).toMatchObject({ name: 'UnauthorizedOperation' });
-    expect(ec2.commandCalls(CreateTagsCommand)).toHaveLength(2);
+  it('ends the retries of a transient error', async () => {
+    ec2.onAnyCommand().rejectsOnce(ec2Error('Unavailable', 503)).rejects(ec2Error('UnauthorizedOperation', 403));
+    expect(await invoke('terminating')).toMatchObject({ error: { name: 'UnauthorizedOperation' } });
+    expect(calls()).toHaveLength(2);
   });
 });
 
-describe('an instance that is gone', () => {
-  it.each(['terminating', 'launching-from-warm-pool'])(
-    'needs nothing more: a warning, and success: %s',
-    async (name) => {
-      ec2.onAnyCommand().rejects(refusal('InvalidInstanceID.NotFound'));
-      const { log, error } = await invoke(name);
-      expect(error).toBeUndefined();
-      expect(ec2.calls()).toHaveLength(1);
-      expect(log).toMatchObject([{ level: 'warn', line: { outcome: 'gone', instanceId: 'i-05629ab7d9287e205' } }]);
-      expect(log[0]?.line).not.toHaveProperty('delayMs');
-    },
-  );
+describe('an instance that EC2 does not find', () => {
+  const notFound = ec2Error('InvalidInstanceID.NotFound');
 
-  it('may turn out to be gone at a retry', async () => {
-    ec2
-      .on(CreateTagsCommand)
-      .rejectsOnce(refusal('ConcurrentTagAccess'))
-      .rejects(refusal('InvalidInstanceID.NotFound'));
-    expect(await invoke('terminating')).toMatchObject({ error: undefined, log: [{ line: { outcome: 'gone' } }] });
+  it.each(BOTH)('is gone after ten seconds: a warning, and the function succeeds: %s', async (name) => {
+    ec2.onAnyCommand().rejects(notFound);
+    const { log, error, tookMs } = await invoke(name, 120_000);
+    expect(error).toBeUndefined();
+    expect(tookMs).toBeGreaterThanOrEqual(10_000);
+    // The longest pause is 4 s.
+    expect(tookMs).toBeLessThan(14_000);
+    expect(log).toMatchObject([{ level: 'warn', line: { outcome: 'gone', instanceId: 'i-05629ab7d9287e205' } }]);
+    expect(log[0]?.line).not.toHaveProperty('delayMs');
+  });
+
+  it('is gone exactly after ten seconds, counted from the first such answer', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(1);
+    // The answers come after 0, 200, 600, 1400, 3000 and 6200 ms, and then every 4 s.
+    ec2.onAnyCommand().rejectsOnce(ec2Error('Unavailable', 503)).rejects(notFound);
+    expect(await invoke('terminating', 120_000)).toMatchObject({
+      tookMs: 10_200,
+      log: [{ line: { outcome: 'gone' } }],
+    });
+  });
+
+  it('is tagged when EC2 finds the instance in time', async () => {
+    ec2.onAnyCommand().rejectsOnce(notFound).rejectsOnce(notFound).resolves({});
+    expect(await invoke('terminating')).toMatchObject({ error: undefined, log: [{ line: { outcome: 'tagged' } }] });
+  });
+
+  it('is an error when the deadline comes first, so that Lambda tries again', async () => {
+    ec2.onAnyCommand().rejects(notFound);
+    expect(await invoke('terminating', 9000)).toMatchObject({
+      error: notFound,
+      log: [{ line: { outcome: 'failed' } }],
+    });
   });
 });

@@ -42,16 +42,19 @@ export async function variantsFolder() {
 /** Makes the variants whose starts are compared: each build step added to the one before, the result, and the floor. */
 export async function buildVariants(folder: string): Promise<Variant[]> {
   const { path: unbundled } = await built(folder, 'unbundled', { ...DEFAULT_OPTIONS, packages: 'external' });
+  const modules: BuildOptions = { ...options, plugins: [], supported: {}, external: [] };
+  const imports = { ...modules, plugins: steps, supported: options.supported ?? {} };
   return [
     { name: 'SDK v3, not bundled', path: unbundled },
     { name: DEFAULTS, ...(await built(folder, 'defaults', DEFAULT_OPTIONS)) },
-    { name: 'the ES modules bundled', ...(await built(folder, 'modules', { ...options, plugins: [] })) },
+    { name: 'the ES modules bundled', ...(await built(folder, 'modules', modules)) },
     ...(await Promise.all(
-      steps.slice(0, -1).map(async ({ name }, last) => ({
+      steps.map(async ({ name }, last) => ({
         name: `… without ${name}`,
-        ...(await built(folder, `step-${last}`, { ...options, plugins: steps.slice(0, last + 1) })),
+        ...(await built(folder, `step-${last}`, { ...modules, plugins: steps.slice(0, last + 1) })),
       })),
     )),
+    { name: "… without import() of Node's modules", ...(await built(folder, 'imports', imports)) },
     { name: SHIPPED, ...(await shipped(folder)) },
     { name: FLOOR, path: fileURLToPath(new URL('by-hand.cjs', import.meta.url)) },
   ];

@@ -1,6 +1,6 @@
-import { vi } from 'vitest';
+import { afterEach, vi } from 'vitest';
 
-/** Replaces the clock, also for AbortSignal.timeout, which Vitest leaves on the real clock. */
+/** Replaces the clock until the test ends, also for AbortSignal.timeout, which Vitest leaves on the real clock. */
 export function useFakeTime(now?: number): void {
   vi.useFakeTimers(now === undefined ? {} : { now });
   vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
@@ -9,3 +9,5 @@ export function useFakeTime(now?: number): void {
     return end.signal;
   });
 }
+
+afterEach(() => void vi.useRealTimers());

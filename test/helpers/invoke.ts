@@ -1,7 +1,7 @@
 import type { Context } from 'aws-lambda';
 import { vi } from 'vitest';
 
-/** What came of an invocation: the log lines in order, and what was thrown. */
+/** The result of an invocation: the log lines in order, and the error. */
 export interface Outcome {
   readonly log: { level: 'info' | 'warn' | 'error'; line: Record<string, unknown> }[];
   readonly error: unknown;
@@ -9,7 +9,7 @@ export interface Outcome {
 
 export const FUNCTION_ARN = 'arn:aws:lambda:us-west-2:123456789012:function:remove-from-lb';
 
-/** Loads the function anew, as a cold start does, and gives back how to call it. */
+/** Loads the function anew, as a cold start does, and returns a way to call the function. */
 export async function coldStart(environment: Record<string, string> = {}) {
   vi.unstubAllEnvs();
   const lambdas = { AWS_REGION: 'us-west-2', AWS_ACCESS_KEY_ID: 'AKIAEXAMPLE', AWS_SECRET_ACCESS_KEY: 'secret' };
@@ -32,4 +32,9 @@ export async function coldStart(environment: Record<string, string> = {}) {
       for (const spy of spies) spy.mockRestore();
     }
   };
+}
+
+/** Loads the function with its default settings, and calls the function once. */
+export async function invoke(event: unknown, options?: { timeoutMs?: number; arn?: string }): Promise<Outcome> {
+  return (await coldStart())(event, options);
 }

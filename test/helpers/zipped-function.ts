@@ -3,14 +3,15 @@ import { bundle } from '../../scripts/bundle.ts';
 import { type Ec2EndpointOptions, startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
 import type { Fault } from '../../scripts/local-aws/ec2-fault.ts';
 import { type LambdaOptions, startLambda } from '../../scripts/local-aws/lambda.ts';
+import { DEFAULT_TAG } from '../../src/settings.ts';
 import { event } from './event.ts';
 
 export const INSTANCE = 'i-05629ab7d9287e205';
 
-// The bundle, because the build leaves parts of the SDK out.
-const { zip } = await bundle();
+// The bundle, because the build drops and replaces parts of the SDK.
+export const { zip } = await bundle();
 
-/** A test with an EC2 endpoint of its own, and the zipped function in a process of its own. */
+/** A test with its own EC2 endpoint, and with the zipped function in its own process. */
 export const it = test
   .extend('bucket', undefined as Ec2EndpointOptions['bucket'])
   .extend('endpoint', async ({ bucket, onTestFinished }) => {
@@ -33,7 +34,7 @@ export const it = test
     endpoint.faults.push(fault);
     const { log, error } = await invoke('terminating');
     expect(error).toBeUndefined();
-    expect(endpoint.instances.get(INSTANCE)?.tags.get('remove_from_lb')).toBe('yes');
+    expect(endpoint.instances.get(INSTANCE)?.tags.get(DEFAULT_TAG.key)).toBe(DEFAULT_TAG.value);
     expect(endpoint.calls.map(({ outcome }) => outcome)).toEqual([fault, 200]);
     expect(log).toMatchObject([{ level: 'INFO', message: { outcome: 'tagged' } }]);
   });

@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest';
 import type { Fault } from '../scripts/local-aws/ec2-fault.ts';
+import { DEFAULT_TAG } from '../src/settings.ts';
 import { event } from './helpers/event.ts';
 import { INSTANCE, it } from './helpers/zipped-function.ts';
 
@@ -23,11 +24,18 @@ describe.concurrent('the zipped function, over a real socket', () => {
     },
   );
 
-  it("throws EC2's own last error instead of the error at the deadline", async ({ endpoint, invoke }) => {
+  it("throws EC2's last error instead of the error at the deadline", async ({ endpoint, invoke }) => {
     endpoint.faults.push({ status: 503, code: 'Unavailable' });
     endpoint.lastingFault = 'hang';
-    const { error } = await invoke('terminating', 3000);
-    expect(error).toMatchObject({ errorType: 'Unavailable' });
+    expect(await invoke('terminating', 3000)).toMatchObject({ error: { errorType: 'Unavailable' } });
+  });
+
+  it('reports an instance that EC2 does not find as gone', async ({ endpoint, start }) => {
+    endpoint.instances.clear();
+    const lambda = await start({ timeoutMs: 30_000 });
+    expect(await lambda.invoke(event('terminating'))).toMatchObject({
+      log: [{ level: 'WARN', message: { outcome: 'gone' } }],
+    });
   });
 
   describe('with a bucket of request tokens', () => {
@@ -39,7 +47,7 @@ describe.concurrent('the zipped function, over a real socket', () => {
       const [record] = event('terminating').Records;
       const Records = ids.map((id) => JSON.parse(JSON.stringify(record).replaceAll(INSTANCE, id)));
       expect(await invoke({ Records })).not.toHaveProperty('error');
-      for (const id of ids) expect(endpoint.instances.get(id)?.tags.get('remove_from_lb')).toBe('yes');
+      for (const id of ids) expect(endpoint.instances.get(id)?.tags.get(DEFAULT_TAG.key)).toBe(DEFAULT_TAG.value);
       expect(endpoint.calls.filter(({ outcome }) => outcome === 503).length).toBeGreaterThan(0);
     });
   });
