@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 
 const FAST = ['test', 'scripts', 'examples', 'docs'].map((folder) => `${folder}/**/*.test.ts`);
 const SLOW = '**/*.slow.test.ts';
-// Ruby's packages.
+// Ruby packages, some of which contain tests.
 const VENDOR = 'examples/chef/vendor/**';
 const PROOF = 'scripts/proof/drain.slow.test.ts';
 
@@ -13,7 +13,7 @@ export default defineConfig({
     setupFiles: ['test/helpers/environment.ts'],
     unstubEnvs: true,
     restoreMocks: true,
-    // The default is one worker fewer than CPUs. Many tests wait for a socket or a process, not for the CPU.
+    // More than the default, which is one worker fewer than CPUs: many tests wait for a socket or a process.
     maxWorkers: Math.max(4, availableParallelism()),
     projects: [
       {
@@ -28,7 +28,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        // Runs after the others, because its verdict is about latencies under load.
+        // Runs after the others, because other work on the machine would slow down the load of the proof.
         test: { name: 'slow-alone', include: [PROOF], sequence: { groupOrder: 1 }, testTimeout: 120_000 },
       },
     ],
