@@ -72,7 +72,7 @@ test('Ctrl-C ends it with one sentence, and leaves no folder and no process behi
   const group = -(child.pid ?? Number.NaN);
   onTestFinished(() => void child.kill('SIGKILL'));
   const ended = Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)]);
-  // The first line comes when all processes run.
+  // The first line comes when the process of the copies runs.
   await once(child.stderr, 'data');
   child.kill('SIGINT');
   const [[code], out, err] = await ended;

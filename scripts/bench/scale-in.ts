@@ -1,12 +1,11 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { SNSEvent } from 'aws-lambda';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import sample from '../../test/events/terminating.json' with { type: 'json' };
 import type { Terminal } from '../command.ts';
-import { startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
+import { type Call, startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
 import { FUNCTION_TIMEOUT_MS, LAMBDA_FLAGS } from '../local-aws/lambda.ts';
 import type { Assignment } from './scale-in-process.ts';
 import { round, type Table } from './table.ts';
@@ -39,29 +38,25 @@ export async function scaleIn(sizes: readonly number[], terminal: Terminal): Pro
 
 async function terminate(count: number, { name, path }: Variant, { err, signal }: Terminal) {
   await using started = new AsyncDisposableStack();
-  const startedAt = performance.now();
   const ec2 = await startEc2Endpoint({ bucket: BUCKET });
   started.defer(() => ec2.close());
   const ids = Array.from({ length: count }, (_, n) => `i-${n.toString(16).padStart(17, '0')}`);
   for (const id of ids) ec2.instances.set(id, { tags: new Map() });
-  const events = ids.map(eventFor);
-  const workers = Array.from({ length: availableParallelism() }, (_, worker) => ({
-    ...startWorker(ec2.url, signal),
-    events: events.filter((_, n) => n % availableParallelism() === worker),
-  }));
-  for (const { stop } of workers) started.defer(stop);
   const tagged = () =>
     [...ec2.instances.values()].filter(({ tags }) => tags.get(DEFAULT_TAG.key) === DEFAULT_TAG.value);
   const report = () => err(`scale-in: N = ${count}, ${name}: ${tagged().length} tagged`);
+
+  const child = fork(SCRIPT, { execArgv: LAMBDA_FLAGS, env: environment(ec2.url), signal });
+  child.send({ path, events: ids.map(eventFor), timeoutMs: FUNCTION_TIMEOUT_MS } satisfies Assignment);
+  report();
   const progress = setInterval(report, 5000);
   started.defer(() => clearInterval(progress));
+  const [code] = await once(child, 'exit');
+  if (code !== 0) throw new Error(`the process of the function's copies ended with exit code ${code}`);
 
-  await Promise.all(workers.map(({ ask, events }) => ask({ path, events, timeoutMs: FUNCTION_TIMEOUT_MS })));
-  report();
-  const begunAt = performance.now();
-  await Promise.all(workers.map(({ ask }) => ask('start')));
+  const times = (calls: readonly Call[]) => calls.map(({ at }) => at);
   const successes = ec2.calls.filter(({ outcome }) => outcome === 200);
-  const lastSeconds = (startedAt + Math.max(...successes.map(({ at }) => at)) - begunAt) / 1000;
+  const lastSeconds = (Math.max(...times(successes)) - Math.min(...times(ec2.calls))) / 1000;
   const bestSeconds = Math.max(0, (count - BUCKET.capacity) / BUCKET.refillPerSecond);
   return {
     variant: name,
@@ -71,29 +66,6 @@ async function terminate(count: number, { name, path }: Variant, { err, signal }
     'last tag, s': round(lastSeconds, 1),
     'by the bucket, s': bestSeconds,
     ratio: bestSeconds > 0 && tagged().length === count ? round(lastSeconds / bestSeconds, 2) : null,
-  };
-}
-
-/** Starts a process for a share of the function's copies. */
-function startWorker(url: string, signal: AbortSignal) {
-  const child = fork(SCRIPT, { execArgv: LAMBDA_FLAGS, env: environment(url) });
-  const exited = once(child, 'exit');
-  return {
-    /**
-     * Sends a message and waits for the answer.
-     * @throws Error when the process ends, or when the signal is aborted.
-     */
-    async ask(message: Assignment | 'start'): Promise<void> {
-      const ended = exited.then(([code, signalName]) => {
-        throw new Error(`a process of the function's copies ended (${signalName ?? `exit code ${code}`})`);
-      });
-      child.send(message);
-      await Promise.race([once(child, 'message', { signal }), ended]);
-    },
-    async stop(): Promise<void> {
-      child.kill();
-      await exited;
-    },
   };
 }
 
