@@ -149,11 +149,6 @@ describe('npm start', () => {
     expect(String(code).slice(path.length + 2)).toMatch(reason);
   });
 
-  it('names an empty file name', async () => {
-    const code = 'FILE is ""; expected the name of a file that holds an SNS event';
-    expect(await start([''])).toMatchObject({ out: '', code });
-  });
-
   it('lets the function refuse an odd instance id', async ({ write }) => {
     const Message = '{"LifecycleTransition":"autoscaling:EC2_INSTANCE_TERMINATING","EC2InstanceId":"<i&"}';
     const { out, code } = await start([write('odd.json', { Records: [{ Sns: { TopicArn: TOPIC, Message } }] })]);

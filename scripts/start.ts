@@ -132,7 +132,7 @@ function summaryOf(fields: Fields): string {
 /** Adds the instance of a message, in the state that Auto Scaling leaves it in before such a message. */
 function launch({ instances }: Ec2Endpoint, message: Fields, environment: NodeJS.ProcessEnv): void {
   const { LifecycleTransition, Event, EC2InstanceId: id, AutoScalingGroupName: group, Origin } = message;
-  if (typeof id !== 'string' || instances.has(id)) return;
+  if (typeof id !== 'string') return;
   const tags = new Map(typeof group === 'string' ? [['aws:autoscaling:groupName', group]] : []);
   const comesBack = /LAUNCH/.test(`${LifecycleTransition ?? Event}`) && Origin !== 'EC2';
   const { tag } = readSettings(environment);

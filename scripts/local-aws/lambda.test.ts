@@ -85,7 +85,7 @@ describe("the function's process", () => {
     expect(await lambda.invoke({})).toMatchObject({
       error: { errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 0.1 seconds' },
     });
-    await expect(lambda.invoke({})).rejects.toThrow();
+    await expect(lambda.invoke({})).rejects.toThrow("the function's process has ended");
   });
 
   it("has the template's timeout by default", () => {

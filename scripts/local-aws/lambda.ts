@@ -96,7 +96,8 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
 
   async function invoke(event: unknown): Promise<Invocation> {
     signal.throwIfAborted();
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error("the function's process has ended");
+    const hasEnded = child.killed || child.exitCode !== null || child.signalCode !== null;
+    if (hasEnded) throw new Error("the function's process has ended");
     log = [];
     end = Promise.withResolvers<EndMessage>();
     const timeout = setTimeout(() => {

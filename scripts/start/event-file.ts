@@ -21,7 +21,6 @@ export interface EventFile {
  * @throws Error that names the path and the expected content.
  */
 export async function readEventFile(name: string, folder: string, signal: AbortSignal): Promise<EventFile> {
-  if (name === '') throw new Error('FILE is ""; expected the name of a file that holds an SNS event');
   const path = name === '-' ? 'standard input' : resolve(folder, name);
   const read = name === '-' ? text(addAbortSignal(signal, process.stdin)) : readFile(path, 'utf8');
   const content = await read.catch((error: NodeJS.ErrnoException) => {
