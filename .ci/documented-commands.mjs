@@ -12,7 +12,7 @@ import { pathToFileURL } from 'node:url';
  * @typedef {{ page: string, line: number, script: string, isRun: boolean }} CommandBlock
  */
 
-const LANGUAGES = ['sh', 'console', 'crontab', 'erb', 'haproxy', 'json', 'mermaid', 'ruby', 'text', 'yaml'];
+const LANGUAGES = ['sh', 'console', 'crontab', 'erb', 'haproxy', 'hcl', 'json', 'mermaid', 'ruby', 'text', 'yaml'];
 
 /**
  * The command blocks of a page, in order.
