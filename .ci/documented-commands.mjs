@@ -86,11 +86,13 @@ function runAll() {
     scripts.add(script);
     const command = asTheGateRuns(script);
     console.log(`\n=== ${page}:${line}\n${command.replace(/^/gm, '$ ')}`);
-    const { status } = spawnSync('bash', ['-e', '-c', APT_GET + command], { stdio: ['ignore', 'inherit', 'inherit'] });
+    const { status, signal } = spawnSync('bash', ['-e', '-c', APT_GET + command], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
     const mustFail = script.includes('# fails');
-    // The status is null when a signal ended the command.
-    if (status === null || (status !== 0) !== mustFail) {
-      console.error(`${page}:${line} ended with exit code ${status}; expected ${mustFail ? 'another one' : 0}`);
+    if (signal !== null || (status !== 0) !== mustFail) {
+      const expected = mustFail ? 'an exit code other than 0' : 'exit code 0';
+      console.error(`${page}:${line} ended with ${signal ?? `exit code ${status}`}; expected ${expected}`);
       process.exit(1);
     }
   }
