@@ -26,8 +26,8 @@ Environment:
 interface Setup {
   readonly zip: Uint8Array;
   readonly url: string;
-  /** The endpoint in memory; absent when the user named an endpoint. */
-  readonly inMemory: Ec2Endpoint | undefined;
+  /** Absent when the user named an endpoint. */
+  readonly localEc2: Ec2Endpoint | undefined;
   readonly environment: NodeJS.ProcessEnv;
   readonly terminal: Terminal;
 }
@@ -57,27 +57,27 @@ export async function main(
   const { zip } = await makeBundle();
 
   await using started = new AsyncDisposableStack();
-  const inMemory = namedUrl === undefined ? await startEc2Endpoint() : undefined;
-  started.defer(() => inMemory?.close());
-  const url = namedUrl ?? inMemory?.url ?? '';
+  const localEc2 = namedUrl === undefined ? await startEc2Endpoint() : undefined;
+  started.defer(() => localEc2?.close());
+  const url = namedUrl ?? localEc2?.url ?? '';
   terminal.out(`function  bundled as by npm run bundle, ${zip.length} bytes`);
-  terminal.out(`EC2       ${url}, ${inMemory ? 'in memory' : 'from AWS_ENDPOINT_URL'}`);
+  terminal.out(`EC2       ${url}, ${localEc2 ? 'in memory' : 'from AWS_ENDPOINT_URL'}`);
   let exitCode = 0;
   for (const file of files) {
-    if (!(await run(file, { zip, url, inMemory, environment, terminal }))) exitCode = 1;
+    if (!(await run(file, { zip, url, localEc2, environment, terminal }))) exitCode = 1;
   }
   return exitCode;
 }
 
 /** @returns whether the function succeeded. */
 async function run({ name, event, region, accountId }: EventFile, setup: Setup): Promise<boolean> {
-  const { zip, url, inMemory, environment, terminal } = setup;
+  const { zip, url, localEc2, environment, terminal } = setup;
   const messages = event.Records.map(({ Sns }) => fieldsOf(Sns.Message));
   const ids = messages.flatMap(({ EC2InstanceId: id }) => (typeof id === 'string' && id ? [id] : []));
-  if (inMemory) for (const message of messages) launch(inMemory, message, environment);
+  if (localEc2) for (const message of messages) launch(localEc2, message, environment);
 
   await using started = new AsyncDisposableStack();
-  const client = connect(url, region, inMemory && { accessKeyId: 'local', secretAccessKey: 'local' });
+  const client = connect(url, region, localEc2 && { accessKeyId: 'local', secretAccessKey: 'local' });
   started.defer(() => client.destroy());
   const credentials = await findCredentials(() => client.config.credentials(), environment);
   const before = await describeTags(client, url, ids, terminal.signal);

@@ -20,8 +20,8 @@ export function deleteTags(parameters: URLSearchParams, instances: Map<string, I
   const named = tagList(parameters);
   for (const { tags } of targets(parameters, instances)) {
     // A call that names no tag deletes every tag except those of AWS.
-    const doomed: Tag[] = named.length > 0 ? named : [...tags.keys()].map((key) => ({ key, value: undefined }));
-    for (const { key, value } of doomed) {
+    const toDelete: Tag[] = named.length > 0 ? named : [...tags.keys()].map((key) => ({ key, value: undefined }));
+    for (const { key, value } of toDelete) {
       if (!key.startsWith('aws:') && (value === undefined || tags.get(key) === value)) tags.delete(key);
     }
   }

@@ -13,7 +13,7 @@ export interface InvokeMessage {
 /** A message to the parent: a log entry, or the end of the start or of an invocation. */
 export type ProcessMessage = { readonly log: LogEntry } | EndMessage;
 
-/** `error` is what the function threw, as Lambda reports errors. */
+/** `error` is the error that the function threw, in the form in which Lambda reports errors. */
 export interface EndMessage {
   readonly error?: { readonly errorType: string; readonly errorMessage: string };
 }
