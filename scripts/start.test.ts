@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, writeFileSync } from 'node:fs';
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -13,6 +11,7 @@ import { event } from '../test/helpers/event.ts';
 import { fakeTerminal } from '../test/helpers/terminal.ts';
 import { bundle } from './bundle.ts';
 import { startEc2Endpoint } from './local-aws/ec2-endpoint.ts';
+import type { Fault } from './local-aws/ec2-fault.ts';
 import { connect, describeTags } from './start/ec2.ts';
 import { main } from './start.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -40,12 +39,6 @@ const it = test
     onTestFinished(endpoint.close);
     endpoint.instances.set(INSTANCE, { tags: new Map([['Name', 'theirs']]) });
     return endpoint;
-  })
-  .extend('serve', ({ onTestFinished }) => async (listener: RequestListener) => {
-    const server = createServer(listener).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    onTestFinished(() => void server.close().closeAllConnections());
-    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
 
 /** Hides the user's own AWS account. */
@@ -198,22 +191,21 @@ describe('npm start with AWS_ENDPOINT_URL', () => {
     expect(await start([], { AWS_ENDPOINT_URL: 'localhost:5000', ...KEYS })).toEqual({ out: '', err: '', code });
   });
 
-  it.for([
-    [401, '<Response><Errors><Error><Code>AuthFailure</Code></Error></Errors></Response>', /^AuthFailure: /],
-    [502, '', /Unknown/],
-    [404, '<!doctype html><html><head><meta charset=utf-8></head><body>Not found<br></body></html>', /XML parse error/],
-    [200, '<!doctype html><html><body>Welcome</body></html>', /the answer has no list of tags/],
-  ] as const)('names endpoint, status and error in one line: %i %s', async ([status, body, reason], { serve }) => {
-    const url = await serve((_, response) => void response.writeHead(status).end(body));
-    const { code } = await start([], { AWS_ENDPOINT_URL: url, ...KEYS });
-    const [first, ...rest] = String(code).split(', ');
-    expect(first).toBe(`DescribeTags fails at ${url}: HTTP status ${status}`);
-    expect(rest.join(', ')).toMatch(reason);
-    expect(code).not.toContain('\n');
+  it.for<[Fault, RegExp]>([
+    [{ status: 401, code: 'AuthFailure' }, /: HTTP status 401, AuthFailure: .*$/],
+    [{ status: 502, html: '' }, /: HTTP status 502, .*Unknown.*$/],
+    [
+      { status: 404, html: '<!doctype html><meta charset=utf-8>Not found<br>' },
+      /: HTTP status 404, .*XML parse error.*$/,
+    ],
+    [{ status: 200, html: '<!doctype html><html></html>' }, /: HTTP status 200, .*the answer has no list of tags$/],
+  ])('names endpoint, status and error in one line: %j', async ([fault, error], { endpoint }) => {
+    endpoint.lastingFault = fault;
+    const { code } = await start([], { AWS_ENDPOINT_URL: endpoint.url, ...KEYS });
+    expect(String(code).split(endpoint.url)).toEqual(['DescribeTags fails at ', expect.stringMatching(error)]);
   });
 
-  it('names an endpoint that is down', async () => {
-    const endpoint = await startEc2Endpoint();
+  it('names an endpoint that is down', async ({ endpoint }) => {
     await endpoint.close();
     const { code } = await start([], { AWS_ENDPOINT_URL: endpoint.url, ...KEYS });
     const { host } = new URL(endpoint.url);
@@ -234,13 +226,10 @@ describe('the tags', () => {
     expect(lines).toEqual(ids.map((id) => `${id}  ${tags.map((tag) => tag.join('=')).join('  ')}`));
   });
 
-  it.for([
-    ['does not answer', () => {}],
-    ['stops in its answer', (_, response) => void response.writeHead(200).write('<')],
-  ] satisfies [string, RequestListener][])(
-    'are not awaited from an endpoint that %s',
-    async ([, listener], { serve }) => {
-      const url = await serve(listener);
+  it.for(['hang', 'hang in body'] as const)(
+    'are not awaited without end: %s',
+    async (fault, { endpoint: { faults, url } }) => {
+      faults.push(fault);
       await expect(describeTags(client(url, 50), url, [INSTANCE], signal)).rejects.toThrow(
         /^DescribeTags fails at http:\S+: (HTTP status 200, )?TimeoutError: .* 50 ms/,
       );
