@@ -1,6 +1,6 @@
 /**
- * The endpoint that AWS_ENDPOINT_URL names; undefined when AWS_ENDPOINT_URL is unset or empty.
- * @throws Error when AWS_ENDPOINT_URL is not a URL of http or https.
+ * Reads AWS_ENDPOINT_URL; undefined when AWS_ENDPOINT_URL is unset or empty.
+ * @throws Error when AWS_ENDPOINT_URL is not an http or https URL.
  */
 export function readEndpointUrl({ AWS_ENDPOINT_URL: url }: NodeJS.ProcessEnv): string | undefined {
   if (!url) return undefined;

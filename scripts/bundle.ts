@@ -9,22 +9,19 @@ import { type Main, parseOptions, runCommand, type Terminal } from './command.ts
 
 const NAME = 'npm run bundle';
 const USAGE = `${NAME}
-Bundles the function into dist/function.zip: the same bytes on every machine. Prints the zip's size and its CodeSha256,
-which is the SHA-256 that AWS Lambda shows for it.`;
+Bundles the function into dist/function.zip. The same commit gives the same bytes on every machine. Prints the zip's size
+and the CodeSha256 that AWS Lambda shows for this zip.`;
 
-/** Where the bundle is written. */
 export const ZIP_FILE = fileURLToPath(new URL('../dist/function.zip', import.meta.url));
 
-/** The bundled function. */
 export interface Bundle {
   readonly zip: Uint8Array;
-  /** Bytes that Lambda has on disk after unzipping. */
   readonly unzippedBytes: number;
   /** SHA-256 of the zip in base64, as Lambda's `CodeSha256` shows it. */
   readonly sha256: string;
 }
 
-/** Bundles the function and zips it: the same bytes on every machine, from the same sources and lock file. */
+/** Bundles the function and zips it. The same sources and lock file give the same bytes on every machine. */
 export async function bundle(buildOptions = options): Promise<Bundle> {
   const { outputFiles } = await build({ ...buildOptions, outdir: 'dist', write: false });
   const [file] = outputFiles;
@@ -38,15 +35,15 @@ export async function bundle(buildOptions = options): Promise<Bundle> {
 }
 
 const REPRODUCIBLE = {
-  // The zip library reads the local date parts, so a date made of local parts gives the same stamp in every time zone.
+  // The zip library stores the local date and time, so only a date in local time is the same in every time zone.
   mtime: new Date(1980, 0, 1),
-  // A regular file, made on Unix, that everybody may read: Lambda runs as another user.
+  // A regular file of Unix that everybody may read, because Lambda runs as another user.
   os: 3,
   attrs: 0o100644 << 16,
 } as const;
 
 /**
- * Writes the bundled function to a file, and prints size and hash of the file.
+ * Writes the bundled function to a file, and prints its size and hash.
  * @throws Error that names the file when it cannot be written.
  */
 export async function writeBundle(file: string, terminal: Terminal, buildOptions = options): Promise<void> {

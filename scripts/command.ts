@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ParseArgsConfig, parseArgs, styleText } from 'node:util';
 
-/** Where a command prints, and how it learns that it has to end early. */
+/** The outputs of a command, and the signal that ends the command early. */
 export interface Terminal {
   /**
    * Prints a line on standard output.
@@ -16,13 +16,13 @@ export interface Terminal {
 }
 
 /**
- * A command, apart from its process.
+ * The main function of a command.
  * @returns the exit code.
  * @throws Error with one sentence for the user.
  */
 export type Main = (args: readonly string[], environment: NodeJS.ProcessEnv, terminal: Terminal) => Promise<number>;
 
-// A signal also reaches the child processes. The command may see their end before it sees the signal.
+// Ctrl-C also ends the child processes. The command may see their end before it sees the signal.
 const SIGNAL_DELAY_MS = 100;
 
 /**
@@ -47,7 +47,7 @@ export async function runCommand(name: string, main: Main, failureCode = 1): Pro
   for (const signalName of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signalName, () => endEarly('interrupted', 128 + constants.signals[signalName]));
   }
-  // A fault of the command itself must not leave its processes and folders behind either.
+  // A fault of the command itself must not leave processes and folders behind.
   process.on('uncaughtException', (error) => endEarly(error.stack ?? String(error), failureCode));
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error) => endEarly(`the output cannot be written: ${error.message}`, failureCode));
@@ -71,7 +71,7 @@ export async function runCommand(name: string, main: Main, failureCode = 1): Pro
   }
 }
 
-// npm has options of these names too, and users set them for npm.
+// npm has options with these names, which users may have set for npm itself.
 const NPM_OPTIONS = ['force', 'json', 'yes'];
 
 /**
@@ -83,7 +83,7 @@ export function parseOptions<T extends ParseArgsConfig>(
   environment: NodeJS.ProcessEnv,
   config: T,
 ): ReturnType<typeof parseArgs<T>> {
-  // npm puts an option that it takes for its own into the environment.
+  // Without "--", npm takes an option for its own and puts it into the environment.
   const taken = Object.keys(config.options ?? {}).find(
     (option) => !NPM_OPTIONS.includes(option) && `npm_config_${option.replaceAll('-', '_')}` in environment,
   );
@@ -94,7 +94,7 @@ export function parseOptions<T extends ParseArgsConfig>(
     return parseArgs(config);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    // Node.js adds advice that does not fit npm.
+    // The rest of the message is advice that does not fit npm.
     const [reason] = message.split(/\.\s/);
     const hint = code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL' ? 'npm passes on only the options after "--"; ' : '';
     throw new Error(`${reason}; ${hint}${name} -- --help lists the options`, { cause: error });

@@ -1,5 +1,5 @@
-// Runs before each command and before the tests, on any Node.js from 20 on. Prints one sentence where Node.js would print
-// a stack trace: before npm ci has run, or where it left out Node.js 24, which the commands' TypeScript needs.
+// Runs before each command and before the tests, on Node.js 20 or later. Prints one sentence where Node.js would print a
+// stack trace, because it cannot load packages that are missing or TypeScript that it does not know.
 import { existsSync } from 'node:fs';
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -10,8 +10,8 @@ if (!existsSync(new URL('../node_modules/node', import.meta.url))) {
   stop('The development packages are not installed: run npm ci --include=dev.');
 }
 if (major < 24 || (major === 24 && minor < 4)) {
-  const remedy = 'run npm ci --ignore-scripts=false, which installs Node.js 24 here';
-  stop(`Node.js 24.4 or later is needed, and this is ${process.version}: ${remedy}.`);
+  const fix = 'run npm ci --ignore-scripts=false, which installs Node.js 24 here';
+  stop(`Node.js 24.4 or later is needed, and this is ${process.version}: ${fix}.`);
 }
 
 /** @param {string} sentence */

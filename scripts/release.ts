@@ -1,123 +1,86 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, renameSync } from 'node:fs';
-import { mkdir, mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gzipSync } from 'fflate';
 import { bundle } from './bundle.ts';
-import { type Main, parseOptions, runCommand } from './command.ts';
-import { archive } from './release/archive.ts';
+import { parseOptions, runCommand, type Terminal } from './command.ts';
 
 const NAME = 'npm run release';
-const USAGE = `${NAME} -- TAG [--same-as SHA256]…
-Makes the files of a release from the commit that is checked out:
-  dist/release/          the archive, the function's zip and their SHA256SUMS
-  dist/release-notes.md  the section of CHANGELOG.md about this version
-  TAG                    "v" and the version of package.json; the newest version in CHANGELOG.md must be the same
-  --same-as SHA256       demands that the function's zip has this SHA-256, in hexadecimal digits; another machine made it`;
+const USAGE = `${NAME}
+Makes the files of a release from the commit that is checked out, in dist/release: the archive, the function's zip and
+their SHA256SUMS. The same commit gives the same bytes on every machine.`;
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const PROJECT = fileURLToPath(new URL('..', import.meta.url));
+const MAX_ARCHIVE_BYTES = 100 * 1024 * 1024;
 
-/** What a release is made of. */
-export interface Release {
-  /** The project's folder, a git repository. */
-  readonly root: string;
-  readonly tag: string;
-  /** The bundled function. */
-  readonly zip: Uint8Array;
-  /** Environment of git. */
-  readonly environment: NodeJS.ProcessEnv;
-  /** Ends the release early. */
-  readonly signal: AbortSignal;
-}
-
-/**
- * Makes the files of a release beside those of the last release, and replaces these at the end.
- * @returns the text of SHA256SUMS.
- * @throws Error when the tag, package.json and CHANGELOG.md disagree, or when a file differs from the commit.
- */
-export async function makeRelease({ root, tag, zip, environment, signal }: Release): Promise<string> {
-  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
-  if (tag !== `v${version}`) {
-    throw new Error(`the tag is ${JSON.stringify(tag)}; expected "v${version}", as package.json says`);
-  }
-  const notes = notesOf(version, await readFile(join(root, 'CHANGELOG.md'), 'utf8'));
-
-  const dist = join(root, 'dist');
-  await mkdir(dist, { recursive: true });
-  await using folder = await mkdtempDisposable(join(dist, 'release-'));
-  const release = join(folder.path, 'release');
-  await mkdir(release);
-  const zipFile = join(release, 'function.zip');
-  await writeFile(zipFile, zip);
-  const name = `remove-from-lb-${version}`;
-  const packed = await archive(root, name, zipFile, { env: environment, signal });
-  await writeFile(join(release, `${name}.tar.gz`), packed);
-  const sums = `${sha256(zip)}  function.zip\n${sha256(packed)}  ${name}.tar.gz\n`;
-  await writeFile(join(release, 'SHA256SUMS'), sums);
-  await writeFile(join(folder.path, 'release-notes.md'), notes);
-
-  signal.throwIfAborted();
-  // Synchronous, so that an interruption comes either before or after.
-  const [current, last] = [join(dist, 'release'), join(folder.path, 'last-release')];
-  if (existsSync(current)) renameSync(current, last);
-  try {
-    renameSync(release, current);
-  } catch (error) {
-    if (existsSync(last)) renameSync(last, current);
-    throw error;
-  }
-  renameSync(join(folder.path, 'release-notes.md'), join(dist, 'release-notes.md'));
-  return sums;
-}
-
-/** The newest section of a text in the format of https://keepachangelog.com/en/1.1.0/, without its heading. */
-function notesOf(version: string, changelog: string): string {
-  const [, newest = ''] = changelog.split(/^## /m);
-  const [heading = '', ...lines] = newest.split('\n');
-  if (!heading.startsWith(`[${version}]`)) {
-    throw new Error(
-      `CHANGELOG.md's newest heading is ${JSON.stringify(heading)}; expected "[${version}]", as package.json says`,
-    );
-  }
-  return `${lines.join('\n').trim()}\n`;
-}
-
-/** @throws Error when the zip has another SHA-256. */
-export function demandSame(zip: Uint8Array, digest: string): void {
-  if (!/^[0-9a-f]{64}$/.test(digest)) {
-    throw new Error(`--same-as is ${JSON.stringify(digest)}; expected 64 hexadecimal digits`);
-  }
-  if (digest !== sha256(zip)) {
-    throw new Error(`function.zip has the SHA-256 ${sha256(zip)} here; expected ${digest}, as another machine made it`);
-  }
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
-}
-
-export const main: Main = async (args, environment, terminal) => {
-  const { values, positionals } = parseOptions(NAME, environment, {
+/** @param root a git repository, with a package.json. */
+export async function main(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  terminal: Terminal,
+  root = PROJECT,
+): Promise<number> {
+  const { values } = parseOptions(NAME, environment, {
     args: [...args],
-    options: {
-      help: { type: 'boolean', short: 'h', default: false },
-      'same-as': { type: 'string', multiple: true, default: [] },
-    },
-    allowPositionals: true,
+    options: { help: { type: 'boolean', short: 'h', default: false } },
   });
   if (values.help) {
     terminal.out(USAGE);
     return 0;
   }
-  const [tag, ...others] = positionals;
-  if (tag === undefined || others.length > 0) {
-    throw new Error(`there are ${positionals.length} tags; expected one: ${NAME} -- TAG`);
-  }
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+  const name = `remove-from-lb-${version}`;
   const { zip } = await bundle();
-  for (const digest of values['same-as']) demandSame(zip, digest);
-  const sums = await makeRelease({ root: ROOT, tag, zip, environment, signal: terminal.signal });
+
+  const dist = join(root, 'dist');
+  await mkdir(dist, { recursive: true });
+  // The new files replace those of an earlier release only when all of them are complete.
+  await using folder = await mkdtempDisposable(join(dist, 'release-'));
+  const release = join(folder.path, 'release');
+  await mkdir(release);
+  const zipFile = join(release, 'function.zip');
+  await writeFile(zipFile, zip);
+  const archive = await archiveCommit(root, name, zipFile);
+  await writeFile(join(release, `${name}.tar.gz`), archive);
+  const sums = `${sha256(zip)}  function.zip\n${sha256(archive)}  ${name}.tar.gz`;
+  await writeFile(join(release, 'SHA256SUMS'), `${sums}\n`);
+
+  terminal.signal.throwIfAborted();
+  await rm(join(dist, 'release'), { recursive: true, force: true });
+  await rename(release, join(dist, 'release'));
   terminal.out(`dist/release/SHA256SUMS\n${sums}`);
   return 0;
-};
+}
+
+/**
+ * Packs every file of the commit, so that all links and commands of the pages work, and the zip at the path that the
+ * template expects.
+ * @param top the folder that holds all files of the archive.
+ * @returns a tar file, compressed with gzip.
+ * @throws Error when a file differs from the commit: the zip would not fit the other files.
+ */
+async function archiveCommit(root: string, top: string, zipFile: string): Promise<Uint8Array> {
+  async function git(...args: string[]): Promise<Buffer> {
+    const options = { cwd: root, encoding: 'buffer', maxBuffer: MAX_ARCHIVE_BYTES } as const;
+    return (await promisify(execFile)('git', args, options)).stdout;
+  }
+
+  const changes = await git('status', '--porcelain');
+  if (changes.length > 0) throw new Error(`these files are not as committed; commit or remove them:\n${changes}`);
+  const tar = await git(
+    // These settings replace the user's: everybody may read the files, and line ends stay as they were committed.
+    ...['-c', 'tar.umask=0022', '-c', 'core.autocrlf=false', 'archive', '--format=tar'],
+    // A prefix applies to the files named after it.
+    ...[`--prefix=${top}/dist/`, `--add-file=${zipFile}`, `--prefix=${top}/`, 'HEAD'],
+  );
+  return gzipSync(tar, { level: 9, mtime: 0 });
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
 
 if (import.meta.main) await runCommand(NAME, main);

@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
-import { idsOf, parseMessage, requestOf } from '../src/lifecycle-message.ts';
 import { readSettings, SETTING_NAMES } from '../src/settings.ts';
 import { findCredentials, readEndpointUrl } from './aws-endpoint.ts';
 import { bundle } from './bundle.ts';
@@ -9,28 +8,26 @@ import { type Ec2Endpoint, startEc2Endpoint } from './local-aws/ec2-endpoint.ts'
 import { startLambda } from './local-aws/lambda.ts';
 import { connect, describeTags } from './start/ec2.ts';
 import { type EventFile, readEventFile } from './start/event-file.ts';
-import { fieldsOf, summaryOf } from './start/message-fields.ts';
 
+const NAME = 'npm start';
 const PROJECT = fileURLToPath(new URL('..', import.meta.url));
 const SAMPLE = 'test/events/terminating.json';
-const USAGE = `npm start [-- FILE…]
-Runs the bundled function on SNS events, and shows the tags of their instances before and after.
-  FILE                   an SNS event as Lambda gets it, in JSON; - reads standard input; by default ${SAMPLE}
+const USAGE = `${NAME} [-- FILE…]
+Runs the bundled function on SNS events. Shows the tags of the instances before and after.
+  FILE                an SNS event in JSON, as Lambda gets it; "-" for standard input; default: ${SAMPLE}
 
 Environment:
-  AWS_ENDPOINT_URL       the EC2 endpoint to use, such as an emulator's; unset: one of the project's own, in memory
+  AWS_ENDPOINT_URL    EC2 endpoint, for example an emulator; default: an endpoint of this command, in memory
   AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
-                         the credentials for AWS_ENDPOINT_URL
+                      credentials for AWS_ENDPOINT_URL
   ${SETTING_NAMES.join(', ')}
-                         settings of the function`;
+                      settings of the function`;
 
-/** The surroundings of every run of the function. */
 interface Setup {
   readonly zip: Uint8Array;
   readonly url: string;
-  /** The project's own endpoint, unless the user named another one. */
-  readonly own: Ec2Endpoint | undefined;
-  /** The SDK itself finds credentials in `process.env`. */
+  /** Absent when the user named an endpoint. */
+  readonly localEc2: Ec2Endpoint | undefined;
   readonly environment: NodeJS.ProcessEnv;
   readonly terminal: Terminal;
 }
@@ -42,7 +39,7 @@ export async function main(
   terminal: Terminal,
   makeBundle: () => Promise<{ readonly zip: Uint8Array }> = bundle,
 ): Promise<number> {
-  const { values, positionals } = parseOptions('npm start', environment, {
+  const { values, positionals } = parseOptions(NAME, environment, {
     args: [...args],
     options: { help: { type: 'boolean', default: false } },
     allowPositionals: true,
@@ -51,46 +48,39 @@ export async function main(
     terminal.out(USAGE);
     return 0;
   }
-  // npm changes to the project's folder. A relative FILE belongs to the folder where the user called npm.
-  const folder = positionals.length > 0 ? (environment.INIT_CWD ?? process.cwd()) : PROJECT;
-  // All files are read before the first one runs, so that a wrong last name shows at once.
   const files: EventFile[] = [];
-  for (const name of positionals.length > 0 ? positionals : [SAMPLE]) {
-    files.push(await readEventFile(name, folder, terminal.signal));
-  }
-  const given = readEndpointUrl(environment);
+  // npm changes to the project's folder, but a relative FILE belongs to the folder where the user called npm.
+  const folder = environment.INIT_CWD ?? process.cwd();
+  for (const name of positionals) files.push(await readEventFile(name, folder, terminal.signal));
+  if (files.length === 0) files.push(await readEventFile(SAMPLE, PROJECT, terminal.signal));
+  const namedUrl = readEndpointUrl(environment);
   const { zip } = await makeBundle();
 
   await using started = new AsyncDisposableStack();
-  const own = given === undefined ? await startEc2Endpoint() : undefined;
-  started.defer(() => own?.close());
-  const url = own?.url ?? given ?? '';
-  terminal.out(`function  as npm run bundle zips it, ${zip.length} bytes`);
-  terminal.out(`EC2       ${url}${own ? ", the project's own endpoint, in memory" : ', from AWS_ENDPOINT_URL'}`);
+  const localEc2 = namedUrl === undefined ? await startEc2Endpoint() : undefined;
+  started.defer(() => localEc2?.close());
+  const url = namedUrl ?? localEc2?.url ?? '';
+  terminal.out(`function  bundled as by npm run bundle, ${zip.length} bytes`);
+  terminal.out(`EC2       ${url}, ${localEc2 ? 'in memory' : 'from AWS_ENDPOINT_URL'}`);
   let exitCode = 0;
   for (const file of files) {
-    if (!(await run(file, { zip, url, own, environment, terminal }))) exitCode = 1;
+    if (!(await run(file, { zip, url, localEc2, environment, terminal }))) exitCode = 1;
   }
   return exitCode;
 }
 
 /** @returns whether the function succeeded. */
 async function run({ name, event, region, accountId }: EventFile, setup: Setup): Promise<boolean> {
-  const { zip, url, own, environment, terminal } = setup;
-  const { signal } = terminal;
-  const show = (label: string, ...lines: string[]) =>
-    terminal.out(`  ${styleText('dim', label.padEnd(8))}${lines.join(`\n${' '.repeat(10)}`)}`);
-
+  const { zip, url, localEc2, environment, terminal } = setup;
   const messages = event.Records.map(({ Sns }) => fieldsOf(Sns.Message));
   const ids = messages.flatMap(({ EC2InstanceId: id }) => (typeof id === 'string' && id ? [id] : []));
-  if (own) for (const { Sns } of event.Records) launch(own, Sns.Message, environment);
+  if (localEc2) for (const message of messages) launch(localEc2, message, environment);
 
   await using started = new AsyncDisposableStack();
-  const client = connect(url, region, own && { accessKeyId: 'local', secretAccessKey: 'local' });
+  const client = connect(url, region, localEc2 && { accessKeyId: 'local', secretAccessKey: 'local' });
   started.defer(() => client.destroy());
-  const tags = async () => (ids.length > 0 ? await describeTags(client, url, ids, signal) : ['no instance named']);
   const credentials = await findCredentials(() => client.config.credentials(), environment);
-  const before = await tags();
+  const before = await describeTags(client, url, ids, terminal.signal);
   const lambda = await startLambda(zip, {
     region,
     accountId,
@@ -101,38 +91,53 @@ async function run({ name, event, region, accountId }: EventFile, setup: Setup):
       AWS_SESSION_TOKEN: credentials.sessionToken ?? '',
       ...settingsIn(environment),
     },
-    signal,
+    signal: terminal.signal,
   });
   started.defer(() => lambda.stop());
 
+  function show(label: string, lines: readonly string[]): void {
+    for (const [n, line] of lines.entries()) {
+      terminal.out(`  ${styleText('dim', (n === 0 ? label : '').padEnd(9))}${line}`);
+    }
+  }
   terminal.out(`\n${styleText('bold', name)}`);
-  for (const fields of messages) show('message', summaryOf(fields));
-  show('before', ...before);
-  const { log, error, ms } = await lambda.invoke(event);
-  for (const { level, message } of log) show('logged', `${level} ${JSON.stringify(message)}`);
-  show('after', ...(await tags()));
-  if (error) show('failed', styleText('red', `${error.errorType}: ${error.errorMessage}`));
-  show('took', `${ms.toFixed(0)} ms`);
+  show('message', messages.map(summaryOf));
+  show('before', before);
+  const { log, error } = await lambda.invoke(event);
+  for (const { level, message } of log) show('log', [`${level} ${JSON.stringify(message)}`]);
+  show('after', await describeTags(client, url, ids, terminal.signal));
+  if (error) show('failed', [styleText('red', `${error.errorType}: ${error.errorMessage}`)]);
   return error === undefined;
 }
 
-/** Gives the project's own endpoint the instance that a message names, in the state that comes before such a message. */
-function launch({ instances }: Ec2Endpoint, text: string, environment: NodeJS.ProcessEnv): void {
-  const { instanceId, autoScalingGroupName } = idsOf(fieldsOf(text));
-  if (instanceId === undefined || instances.has(instanceId)) return;
-  const tags = new Map(autoScalingGroupName ? [['aws:autoscaling:groupName', autoScalingGroupName]] : []);
-  const { tag } = readSettings(environment);
-  if (clearsTag(text)) tags.set(tag.key, tag.value);
-  instances.set(instanceId, { tags });
+type Fields = Readonly<Record<string, unknown>>;
+
+/** The fields of a message; none when the message is not a JSON object, which the function refuses. */
+function fieldsOf(message: string): Fields {
+  try {
+    return Object(JSON.parse(message));
+  } catch {
+    return {};
+  }
 }
 
-function clearsTag(text: string): boolean {
-  try {
-    return requestOf(parseMessage(text)).action === 'clear-tag';
-  } catch {
-    // The function itself reports a message that is invalid.
-    return false;
-  }
+function summaryOf(fields: Fields): string {
+  const { LifecycleTransition, Event, EC2InstanceId, AutoScalingGroupName, Origin, Destination } = fields;
+  const group = AutoScalingGroupName && `group ${AutoScalingGroupName}`;
+  const route = Origin && `${Origin} → ${Destination}`;
+  const parts = [LifecycleTransition ?? Event, EC2InstanceId, group, route].filter(Boolean);
+  return parts.join('  ') || 'not an Auto Scaling message';
+}
+
+/** Adds the instance of a message, in the state that Auto Scaling leaves it in before such a message. */
+function launch({ instances }: Ec2Endpoint, message: Fields, environment: NodeJS.ProcessEnv): void {
+  const { LifecycleTransition, Event, EC2InstanceId: id, AutoScalingGroupName: group, Origin } = message;
+  if (typeof id !== 'string') return;
+  const tags = new Map(typeof group === 'string' ? [['aws:autoscaling:groupName', group]] : []);
+  const comesBack = /LAUNCH/.test(`${LifecycleTransition ?? Event}`) && Origin !== 'EC2';
+  const { tag } = readSettings(environment);
+  if (comesBack) tags.set(tag.key, tag.value);
+  instances.set(id, { tags });
 }
 
 function settingsIn(environment: NodeJS.ProcessEnv): Record<string, string> {
@@ -141,4 +146,4 @@ function settingsIn(environment: NodeJS.ProcessEnv): Record<string, string> {
   );
 }
 
-if (import.meta.main) await runCommand('npm start', main);
+if (import.meta.main) await runCommand(NAME, main);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * Makes an empty folder for temporary files; disposing of the folder removes it with all its files.
+ * Makes an empty temporary folder. Disposing of the folder removes it with all its files.
  * @throws Error that names TMPDIR when the folder cannot be made.
  */
 export async function temporaryFolder(prefix: string) {

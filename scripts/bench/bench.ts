@@ -7,12 +7,12 @@ const NAME = 'npm run bench';
 const BENCHMARKS = ['cold-start', 'scale-in'];
 const USAGE = `${NAME} -- [${BENCHMARKS.join('] [')}] [--runs N] [--json]
 
-  cold-start    load and first call of the bundle, compared with other ways to build the function
+  cold-start    load and first call of the function, compared with other ways to build it
   scale-in      N instances terminated at once under EC2's limit, compared with the SDK's default retry
-  --runs N      processes for each row of cold-start; 20 by default
-  --json        tables as JSON
+  --runs N      processes for each row of cold-start; default: 20
+  --json        prints the tables as JSON
 
-Without a name it runs both, about three minutes.`;
+Without a name, both run, in about three minutes.`;
 
 /** @param sizes numbers of instances for scale-in. */
 export async function main(

@@ -1,48 +1,61 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import event from '../../test/events/terminating.json' with { type: 'json' };
 import type { Terminal } from '../command.ts';
-import { environment, measure, type Sample } from './function.ts';
-import { startEc2With, terminatingEvent } from './local-ec2.ts';
+import { startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
+import { LAMBDA_FLAGS } from '../local-aws/lambda.ts';
 import { median, round, type Table } from './table.ts';
-import { buildVariants, DEFAULTS, FLOOR, variantsFolder } from './variants.ts';
+import { buildColdStartVariants, DEFAULTS, environment, FLOOR, variantsFolder } from './variants.ts';
 
-/** Measures load and first call of every variant in fresh processes, in turns. */
+const SCRIPT = fileURLToPath(new URL('cold-start-process.cjs', import.meta.url));
+
+/** What one process measures; milliseconds since the start of the process. */
+interface Sample {
+  readonly loadMs: number;
+  readonly totalMs: number;
+  readonly peakBytes: number;
+}
+
+/** Measures load and first call of each variant in fresh processes, in turns. */
 export async function coldStart(runs: number, { err, signal }: Terminal): Promise<Table> {
-  const event = await terminatingEvent();
   await using folder = await variantsFolder();
-  const contenders = (await buildVariants(folder.path)).map((variant) => ({ ...variant, samples: [] as Sample[] }));
-  const ec2 = await startEc2With(event);
-  try {
-    // The first turn, which fills the system's file cache, does not count.
-    for (let run = 0; run <= runs; run += 1) {
-      err(run === 0 ? 'cold-start: warming the file cache' : `cold-start: turn ${run} of ${runs}`);
-      for (const { path, samples } of contenders) {
-        const sample = await measure(path, event, environment(ec2.url), signal);
-        if (run > 0) samples.push(sample);
-      }
+  const variants = (await buildColdStartVariants(folder.path)).map((variant) => ({
+    ...variant,
+    samples: [] as Sample[],
+  }));
+  await using started = new AsyncDisposableStack();
+  const ec2 = await startEc2Endpoint();
+  started.defer(() => ec2.close());
+  for (const { Sns } of event.Records) ec2.instances.set(JSON.parse(Sns.Message).EC2InstanceId, { tags: new Map() });
+
+  // The first turn fills the system's file cache, and does not count.
+  for (let run = 0; run <= runs; run += 1) {
+    err(run === 0 ? 'cold-start: filling the file cache' : `cold-start: turn ${run} of ${runs}`);
+    for (const { path, samples } of variants) {
+      const args = [...LAMBDA_FLAGS, SCRIPT, path, JSON.stringify(event)];
+      const { stdout } = await promisify(execFile)(process.execPath, args, { env: environment(ec2.url), signal });
+      if (run > 0) samples.push(JSON.parse(stdout));
     }
-  } finally {
-    await ec2.close();
   }
-  const sums = new Map(contenders.map(({ name, samples }) => [name, median(samples.map(({ first }) => first.ms))]));
-  const rows = contenders.map(({ name, bytes, samples }) => {
-    const sum = sums.get(name) ?? Number.NaN;
-    return {
-      variant: name,
-      'load, ms': round(median(samples.map(({ load }) => load.ms)), 1),
-      'first call, ms': round(median(samples.map(({ load, first }) => first.ms - load.ms)), 1),
-      'sum, ms': round(sum, 1),
-      'of the defaults': round(sum / (sums.get(DEFAULTS) ?? Number.NaN), 2),
-      'of the floor': round(sum / (sums.get(FLOOR) ?? Number.NaN), 2),
-      'CPU, ms': round(median(samples.map(({ first }) => first.cpuMs)), 1),
-      'peak memory, MB': round(median(samples.map(({ peakBytes }) => peakBytes)) / 1e6),
-      'bundle, kB': bytes === undefined ? null : round(bytes / 1000),
-    };
-  });
+
+  const totalOf = (wanted: string) =>
+    median(variants.flatMap(({ name, samples }) => (name === wanted ? samples.map(({ totalMs }) => totalMs) : [])));
+  const rows = variants.map(({ name, bytes, samples }) => ({
+    variant: name,
+    'load, ms': round(median(samples.map(({ loadMs }) => loadMs)), 1),
+    'first call, ms': round(median(samples.map(({ loadMs, totalMs }) => totalMs - loadMs)), 1),
+    'sum, ms': round(totalOf(name), 1),
+    'of the defaults': round(totalOf(name) / totalOf(DEFAULTS), 2),
+    'of the floor': round(totalOf(name) / totalOf(FLOOR), 2),
+    'peak memory, MB': round(median(samples.map(({ peakBytes }) => peakBytes)) / 1e6),
+    'bundle, kB': bytes === null ? null : round(bytes / 1000),
+  }));
   return {
-    title: 'Cold start: process start to module loaded, and the first CreateTags',
+    title: 'Cold start: from the start of the process to the loaded module, and the first CreateTags',
     rows,
     notes: [
-      `Medians of ${runs} fresh processes each, in turns; Node ${process.versions.node} with Lambda's flags and environment; EC2's endpoint on the loopback interface, without TLS.`,
-      'Each row with … leaves out one thing more than the row above it; as shipped leaves out all.',
+      `Medians of ${runs} fresh processes each, in turns. Node ${process.versions.node} with Lambda's flags and environment. The EC2 endpoint is on the loopback interface, without TLS.`,
     ],
   };
 }

@@ -2,82 +2,71 @@ import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
-import { unzipSync } from 'fflate';
-import options, { steps } from '../../esbuild.config.mjs';
-import { bundle } from '../bundle.ts';
+import options from '../../esbuild.config.mjs';
+import { lambdaEnvironment } from '../local-aws/lambda.ts';
 
-/** A way to build the function. */
+/** One way to build the function. */
 export interface Variant {
   readonly name: string;
-  /** The module, to be required. */
+  /** A CommonJS file. */
   readonly path: string;
-  /** Size of the module; absent when the module is not a bundle. */
-  readonly bytes?: number;
+  /** `null` when the file needs node_modules. */
+  readonly bytes: number | null;
 }
 
-export const DEFAULTS = "SDK v3, esbuild's defaults";
+export const DEFAULTS = "esbuild's defaults";
 export const SHIPPED = 'as shipped';
 export const FLOOR = 'signed by hand, no SDK';
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 
 const DEFAULT_OPTIONS: BuildOptions = {
+  absWorkingDir: options.absWorkingDir ?? '',
   entryPoints: ['src/handler.ts'],
   bundle: true,
   platform: 'node',
   minify: true,
   format: 'cjs',
-  ...(options.absWorkingDir && { absWorkingDir: options.absWorkingDir }),
 };
 
 /**
- * Makes a folder for variants; disposing of the folder removes it with all its files. The folder lies inside the project,
- * so that a variant that is not bundled finds the project's dependencies.
+ * Makes a folder for variants; disposing of the folder removes it with all its files. The folder lies in the project, so
+ * that a variant without its dependencies finds those of the project.
  */
 export async function variantsFolder() {
   await mkdir(DIST, { recursive: true });
   return mkdtempDisposable(join(DIST, 'bench-'));
 }
 
-/** Makes the variants whose starts are compared: each build step added to the one before, the result, and the floor. */
-export async function buildVariants(folder: string): Promise<Variant[]> {
-  const { path: unbundled } = await built(folder, 'unbundled', { ...DEFAULT_OPTIONS, packages: 'external' });
-  const modules: BuildOptions = { ...options, plugins: [], supported: {}, external: [] };
-  const imports = { ...modules, plugins: steps, supported: options.supported ?? {} };
-  return [
-    { name: 'SDK v3, not bundled', path: unbundled },
-    { name: DEFAULTS, ...(await built(folder, 'defaults', DEFAULT_OPTIONS)) },
-    { name: 'the ES modules bundled', ...(await built(folder, 'modules', modules)) },
-    ...(await Promise.all(
-      steps.map(async ({ name }, last) => ({
-        name: `… without ${name}`,
-        ...(await built(folder, `step-${last}`, { ...modules, plugins: steps.slice(0, last + 1) })),
-      })),
-    )),
-    { name: "… without import() of Node's modules", ...(await built(folder, 'imports', imports)) },
-    { name: SHIPPED, ...(await shipped(folder)) },
-    { name: FLOOR, path: fileURLToPath(new URL('by-hand.cjs', import.meta.url)) },
-  ];
+export function buildColdStartVariants(folder: string): Promise<Variant[]> {
+  return Promise.all([
+    buildVariant(folder, 'SDK not bundled', { ...DEFAULT_OPTIONS, packages: 'external' }),
+    buildVariant(folder, DEFAULTS, DEFAULT_OPTIONS),
+    buildVariant(folder, 'as shipped, but the SDK unchanged', { ...options, plugins: [] }),
+    buildVariant(folder, SHIPPED, options),
+    buildVariant(folder, FLOOR, { ...DEFAULT_OPTIONS, entryPoints: ['scripts/bench/by-hand.ts'] }),
+  ]);
 }
 
-/** The function from the zip. */
-export async function shipped(folder: string): Promise<Omit<Variant, 'name'>> {
-  const { 'index.js': contents } = unzipSync((await bundle()).zip);
-  if (!contents) throw new Error('the zip has no index.js');
-  return save(folder, 'shipped', contents);
+export function buildScaleInVariants(folder: string): Promise<Variant[]> {
+  const entryPoints = ['scripts/bench/default-retry.ts'];
+  return Promise.all([
+    buildVariant(folder, SHIPPED, options),
+    buildVariant(folder, "the SDK's default retry", { ...options, entryPoints }),
+  ]);
 }
 
-/** Builds a variant of the function. */
-export async function built(folder: string, name: string, buildOptions: BuildOptions): Promise<Omit<Variant, 'name'>> {
+async function buildVariant(folder: string, name: string, buildOptions: BuildOptions): Promise<Variant> {
   const { outputFiles } = await build({ ...buildOptions, outdir: folder, write: false });
   const [file] = outputFiles;
-  if (!file) throw new Error(`esbuild made nothing of ${name}`);
-  return save(folder, name, file.contents);
+  if (!file) throw new Error(`esbuild made no file for the variant "${name}"`);
+  // Files named .js are ES modules in this project.
+  const path = join(folder, `${name.replace(/\W+/g, '-')}.cjs`);
+  await writeFile(path, file.contents);
+  return { name, path, bytes: buildOptions.packages === 'external' ? null : file.contents.length };
 }
 
-async function save(folder: string, name: string, contents: Uint8Array): Promise<Omit<Variant, 'name'>> {
-  // Files named .js are ES modules in this project.
-  const path = join(folder, `${name}.cjs`);
-  await writeFile(path, contents);
-  return { path, bytes: contents.length };
+/** Lambda's environment, with the local EC2 endpoint. */
+export function environment(endpointUrl: string): Record<string, string> {
+  return { ...lambdaEnvironment('us-west-2'), AWS_ENDPOINT_URL: endpointUrl };
 }

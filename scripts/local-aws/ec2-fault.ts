@@ -2,8 +2,8 @@ import type { ServerResponse } from 'node:http';
 import { errorXml, send } from './ec2-query.ts';
 
 /**
- * What goes wrong with a call: an error in EC2's own XML, a connection reset, no answer at all, an answer that stops or
- * is reset in its body, or a page from something that is not EC2.
+ * A fault of one call: an error in EC2's own XML, a page from a proxy, a connection reset, no answer at all, or an answer
+ * that stops or is reset in its body.
  */
 export type Fault =
   | { readonly status: number; readonly code: string }
@@ -13,8 +13,7 @@ export type Fault =
   | 'hang in body'
   | 'reset in body';
 
-/** Lets this fault stand in the place of the answer. */
-export function fail(fault: Fault, response: ServerResponse): void {
+export function answerFault(fault: Fault, response: ServerResponse): void {
   if (fault === 'hang') return;
   if (fault === 'reset') {
     response.socket?.resetAndDestroy();
@@ -26,6 +25,6 @@ export function fail(fault: Fault, response: ServerResponse): void {
   } else if ('html' in fault) {
     response.writeHead(fault.status, { 'content-type': 'text/html' }).end(fault.html);
   } else {
-    send(response, fault.status, errorXml(fault.code, `${fault.code}, as this endpoint was set to answer`));
+    send(response, fault.status, errorXml(fault.code, `${fault.code}, a fault that a test asked for`));
   }
 }

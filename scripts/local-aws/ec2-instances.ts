@@ -1,26 +1,26 @@
-import { escapeXml, list, page, Refusal, readFilters, succeed, tagXml } from './ec2-query.ts';
+import { Ec2Error, escapeXml, list, paginate, readFilters, successXml, tagXml } from './ec2-query.ts';
 
-/** An instance of this endpoint. A change in place shows in the next call. */
+const STATE_CODES = { pending: 0, running: 16, 'shutting-down': 32, terminated: 48, stopping: 64, stopped: 80 };
+
+/** An instance of this endpoint. Later calls see every change to this object. */
 export interface Instance {
   readonly tags: Map<string, string>;
   privateIpAddress?: string;
-  /** Running when absent. */
-  state?: 'pending' | 'running' | 'shutting-down' | 'terminated' | 'stopping' | 'stopped';
-  /** The start of this process when absent. */
+  /** `running` by default. */
+  state?: keyof typeof STATE_CODES;
+  /** By default the start of this process. */
   launchTime?: Date;
 }
 
-/** Refuses ids that are malformed, or that no instance has. */
+/** @throws Ec2Error for ids that are malformed or that no instance has. */
 export function checkIds(ids: string[], instances: Map<string, Instance>): void {
   const malformed = ids.find((id) => !/^i-([0-9a-f]{8}|[0-9a-f]{17})$/.test(id));
-  if (malformed !== undefined) throw new Refusal('InvalidInstanceID.Malformed', `Invalid id: "${malformed}"`);
-  const unknown = ids.filter((id) => !instances.has(id));
-  if (unknown.length === 0) return;
-  const these = unknown.length === 1 ? `ID '${unknown[0]}' does` : `IDs '${unknown.join(', ')}' do`;
-  throw new Refusal('InvalidInstanceID.NotFound', `The instance ${these} not exist`);
+  if (malformed !== undefined) throw new Ec2Error('InvalidInstanceID.Malformed', `Invalid id: "${malformed}"`);
+  const unknown = ids.find((id) => !instances.has(id));
+  if (unknown !== undefined) {
+    throw new Ec2Error('InvalidInstanceID.NotFound', `The instance ID '${unknown}' does not exist`);
+  }
 }
-
-const STATE_CODES = { pending: 0, running: 16, 'shutting-down': 32, terminated: 48, stopping: 64, stopped: 80 };
 
 /** Answers DescribeInstances. */
 export function describeInstances(parameters: URLSearchParams, instances: Map<string, Instance>): string {
@@ -28,24 +28,22 @@ export function describeInstances(parameters: URLSearchParams, instances: Map<st
   checkIds(ids, instances);
   if (ids.length > 0 && parameters.has('MaxResults')) {
     const message = 'The parameter instancesSet cannot be used with the parameter maxResults';
-    throw new Refusal('InvalidParameterCombination', message);
+    throw new Ec2Error('InvalidParameterCombination', message);
   }
-  const matches = readFilters(parameters);
+  const matchesFilters = readFilters(parameters);
   const reservations = [...instances]
     .filter(([id]) => ids.length === 0 || ids.includes(id))
-    .filter(([, { tags, state = 'running' }]) =>
-      matches({
-        'instance-state-name': [state],
-        ...Object.fromEntries([...tags].map(([key, value]) => [`tag:${key}`, [value]])),
-      }),
-    )
+    .filter(([, { tags, state = 'running' }]) => {
+      const byTag = Object.fromEntries([...tags].map(([key, value]) => [`tag:${key}`, value]));
+      return matchesFilters({ 'instance-state-name': state, ...byTag });
+    })
     .map(([id, instance]) => {
-      // EC2 gives each launch a reservation of its own, and Auto Scaling launches one by one.
+      // EC2 gives each launch its own reservation, and Auto Scaling launches instances one by one.
       const reservationId = `<reservationId>${escapeXml(id.replace('i-', 'r-'))}</reservationId>`;
       return `<item>${reservationId}<instancesSet><item>${instanceXml(id, instance)}</item></instancesSet></item>`;
     });
-  const { items, nextToken } = page(parameters, reservations);
-  return succeed('DescribeInstances', `<reservationSet>${items}</reservationSet>${nextToken}`);
+  const { items, nextToken } = paginate(parameters, reservations);
+  return successXml('DescribeInstances', `<reservationSet>${items}</reservationSet>${nextToken}`);
 }
 
 const PROCESS_START = new Date(performance.timeOrigin);

@@ -1,20 +1,20 @@
-// Runs in the process that lambda.ts starts: loads the function as Lambda's runtime does, and calls the function for each
+// Runs in the process that lambda.ts starts. Loads the function as Lambda's runtime does, and calls the function for each
 // message from the parent.
 import { createRequire } from 'node:module';
 import type { Context, SNSEvent } from 'aws-lambda';
 
-/** A message from the parent. */
-export interface Request {
+/** A message from the parent: one invocation. */
+export interface InvokeMessage {
   readonly event: unknown;
   readonly invokedFunctionArn: string;
   readonly timeoutMs: number;
 }
 
-/** A message to the parent: each log entry when it is written, and the end of the start-up and of each invocation. */
-export type Reply = { readonly log: LogEntry } | End;
+/** A message to the parent: a log entry, or the end of the start or of an invocation. */
+export type ProcessMessage = { readonly log: LogEntry } | EndMessage;
 
-/** `error` is the thrown error, as Lambda reports it. */
-export interface End {
+/** `error` is the error that the function threw, in the form in which Lambda reports errors. */
+export interface EndMessage {
   readonly error?: { readonly errorType: string; readonly errorMessage: string };
 }
 
@@ -26,35 +26,28 @@ export interface LogEntry {
   readonly message: unknown;
 }
 
-let requestId = '';
-
-const levels = { debug: 'DEBUG', log: 'INFO', info: 'INFO', warn: 'WARN', error: 'ERROR' } as const;
-for (const [method, level] of Object.entries(levels)) {
-  console[method as keyof typeof levels] = (message: unknown) =>
-    reply({ log: { timestamp: new Date().toISOString(), level, requestId, message } });
-}
-
-// The parent has ended, perhaps without a chance to end this process.
-process.on('disconnect', () => process.exit());
-
-function reply(message: Reply): void {
-  // A send fails only when the parent has ended, and then 'disconnect' follows.
-  process.send?.(message, undefined, undefined, () => {});
-}
-
-function describe(error: unknown) {
-  return error instanceof Error
-    ? { errorType: error.name, errorMessage: error.message }
-    : { errorType: typeof error, errorMessage: String(error) };
-}
-
 type Handler = (event: SNSEvent, context: Context) => Promise<void>;
 
-function load(): Handler {
-  return createRequire(`${process.env.LAMBDA_TASK_ROOT}/`)('./index').handler;
+let requestId = '';
+
+const LEVELS = { debug: 'DEBUG', log: 'INFO', info: 'INFO', warn: 'WARN', error: 'ERROR' } as const;
+for (const [method, level] of Object.entries(LEVELS)) {
+  console[method as keyof typeof LEVELS] = (message: unknown) =>
+    send({ log: { timestamp: new Date().toISOString(), level, requestId, message } });
 }
 
-async function invoke(handler: Handler, { event, invokedFunctionArn, timeoutMs }: Request): Promise<void> {
+// A parent that was killed cannot end this process.
+process.on('disconnect', () => process.exit());
+
+try {
+  const { handler } = createRequire(`${process.env.LAMBDA_TASK_ROOT}/`)('./index');
+  process.on('message', (message: InvokeMessage) => void invoke(handler, message));
+  send({});
+} catch (error) {
+  send(endOf(error));
+}
+
+async function invoke(handler: Handler, { event, invokedFunctionArn, timeoutMs }: InvokeMessage): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   requestId = crypto.randomUUID();
   const context = {
@@ -64,16 +57,18 @@ async function invoke(handler: Handler, { event, invokedFunctionArn, timeoutMs }
   };
   try {
     await handler(event as SNSEvent, context as Context);
-    reply({});
+    send({});
   } catch (error) {
-    reply({ error: describe(error) });
+    send(endOf(error));
   }
 }
 
-try {
-  const handler = load();
-  process.on('message', (request: Request) => void invoke(handler, request));
-  reply({});
-} catch (error) {
-  reply({ error: describe(error) });
+function endOf(error: unknown): EndMessage {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  return { error: { errorType: name, errorMessage: message } };
+}
+
+function send(message: ProcessMessage): void {
+  // Sending fails only when the parent has ended. Then 'disconnect' follows.
+  process.send?.(message, undefined, undefined, () => {});
 }

@@ -8,38 +8,43 @@ import { zipSync } from 'fflate';
 import { describe, expect, it as test, vi } from 'vitest';
 import { TEMPLATE } from '../../test/helpers/stack.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
-import { FUNCTION_TIMEOUT_MS, startLambda } from './lambda.ts';
-
-const it = test.extend('folder', async ({ onTestFinished }) => {
-  const folder = await temporaryFolder('lambda-');
-  onTestFinished(() => folder.remove());
-  vi.stubEnv('TMPDIR', folder.path);
-  return folder.path;
-});
+import { FUNCTION_TIMEOUT_MS, type LambdaOptions, startLambda } from './lambda.ts';
 
 /** A zip like the function's, with other code. */
 function zipOf(code: string) {
   return zipSync({ 'index.js': new TextEncoder().encode(code) });
 }
 
-// Says that it runs, and never ends.
+// Logs once, and never ends.
 const ENDLESS = `exports.handler = async () => {
   console.info('runs');
   await new Promise(() => setInterval(() => {}, 1000));
 }`;
 
+const it = test
+  .extend('folder', async ({ onTestFinished }) => {
+    const folder = await temporaryFolder('lambda-');
+    onTestFinished(folder.remove);
+    vi.stubEnv('TMPDIR', folder.path);
+    return folder.path;
+  })
+  .extend('start', ({ folder, onTestFinished }) => async (code: string, options?: LambdaOptions) => {
+    const lambda = await startLambda(zipOf(code), options);
+    onTestFinished(async () => {
+      await lambda.stop();
+      expect(readdirSync(folder)).toEqual([]);
+    });
+    return lambda;
+  });
+
 describe("the function's process", () => {
-  it("has Lambda's flags, Lambda's environment and a folder that it cannot write to, which is removed", async ({
-    folder,
-  }) => {
-    const lambda = await startLambda(
-      zipOf(`exports.handler = async () => console.info({
-        flags: process.execArgv,
-        environment: Object.keys(process.env).filter((name) => !/^(AWS_|LAMBDA_|NODE_CHANNEL_)/.test(name)).sort(),
-        folder: __dirname,
-        mode: (require('node:fs').statSync(__dirname).mode & 0o777).toString(8),
-      })`),
-    );
+  it("has Lambda's flags and environment, and a read-only folder, which is removed", async ({ folder, start }) => {
+    const lambda = await start(`exports.handler = async () => console.info({
+      flags: process.execArgv,
+      environment: Object.keys(process.env).filter((name) => !/^(AWS_|LAMBDA_|NODE_CHANNEL_)/.test(name)).sort(),
+      folder: __dirname,
+      mode: (require('node:fs').statSync(__dirname).mode & 0o777).toString(8),
+    })`);
     const { log } = await lambda.invoke({});
     expect(log[0]?.message).toEqual({
       flags: ['--no-experimental-require-module', '--no-experimental-detect-module'],
@@ -47,50 +52,40 @@ describe("the function's process", () => {
       folder: join(folder, readdirSync(folder).join()),
       mode: '555',
     });
-    await lambda.stop();
+  });
+
+  it('leaves no folder when the function does not load', async ({ folder, start }) => {
+    await expect(start('throw new TypeError("bad")')).rejects.toThrow('the function does not start: TypeError: bad');
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('leaves no folder when the function does not load', async ({ folder }) => {
-    await expect(startLambda(zipOf('throw new TypeError("bad")'))).rejects.toThrow(
-      'the function does not start: TypeError: bad',
-    );
-    expect(readdirSync(folder)).toEqual([]);
-  });
-
-  it('ends the invocation in progress when the signal is aborted', async ({ folder }) => {
+  it('ends the invocation in progress when the signal is aborted', async ({ start }) => {
     const end = new AbortController();
-    const lambda = await startLambda(zipOf(ENDLESS), { signal: end.signal });
+    const lambda = await start(ENDLESS, { signal: end.signal });
     const ended = lambda.invoke({});
     end.abort(new Error('interrupted'));
     await expect(ended).rejects.toThrow('interrupted');
     await expect(lambda.invoke({})).rejects.toThrow('interrupted');
-    await lambda.stop();
-    expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('does not start when the signal is already aborted', async ({ folder }) => {
+  it('does not start when the signal is already aborted', async ({ folder, start }) => {
     const signal = AbortSignal.abort(new Error('interrupted'));
-    await expect(startLambda(zipOf(ENDLESS), { signal })).rejects.toThrow('interrupted');
+    await expect(start(ENDLESS, { signal })).rejects.toThrow('interrupted');
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('ends the invocation when the function ends its own process', async ({ folder }) => {
-    const lambda = await startLambda(zipOf('exports.handler = async () => process.exit(3)'));
+  it('ends the invocation when the function ends its own process', async ({ start }) => {
+    const lambda = await start('exports.handler = async () => process.exit(3)');
     await expect(lambda.invoke({})).rejects.toThrow("the function's process ended (exit code 3)");
     await expect(lambda.invoke({})).rejects.toThrow("the function's process has ended");
-    await lambda.stop();
-    expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("reports the function's timeout as Lambda does", async ({ folder }) => {
-    const lambda = await startLambda(zipOf(ENDLESS), { timeoutMs: 100 });
+  it("reports the function's timeout as Lambda does", async ({ start }) => {
+    const lambda = await start(ENDLESS, { timeoutMs: 100 });
     expect(await lambda.invoke({})).toMatchObject({
       error: { errorType: 'Sandbox.Timedout', errorMessage: 'Task timed out after 0.1 seconds' },
     });
-    await expect(lambda.invoke({})).rejects.toThrow();
-    await lambda.stop();
-    expect(readdirSync(folder)).toEqual([]);
+    await expect(lambda.invoke({})).rejects.toThrow("the function's process has ended");
   });
 
   it("has the template's timeout by default", () => {

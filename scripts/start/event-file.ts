@@ -5,44 +5,40 @@ import { text } from 'node:stream/consumers';
 import type { SNSEvent } from 'aws-lambda';
 import { readArn } from '../../src/arn.ts';
 
-/** An SNS event from a file. */
 export interface EventFile {
   /** As the user typed it. */
   readonly name: string;
   readonly event: SNSEvent;
-  /** The topic's. The function runs there too, so that a message from another account still shows as foreign. */
+  /** Region and account of the first record's topic. */
   readonly region: string;
   readonly accountId: string;
 }
 
 /**
  * Reads an SNS event.
- * @param name `-` is standard input.
+ * @param name `-` for standard input.
  * @param folder the folder of a relative name.
  * @throws Error that names the path and the expected content.
  */
 export async function readEventFile(name: string, folder: string, signal: AbortSignal): Promise<EventFile> {
-  if (name === '') throw new Error('FILE is ""; expected the name of a file that holds an SNS event');
   const path = name === '-' ? 'standard input' : resolve(folder, name);
-  const read =
-    name === '-' ? text(addAbortSignal(signal, process.stdin)) : readFile(path, { encoding: 'utf8', signal });
+  const read = name === '-' ? text(addAbortSignal(signal, process.stdin)) : readFile(path, 'utf8');
   const content = await read.catch((error: NodeJS.ErrnoException) => {
     throw new Error(`${path}: cannot be read (${error.code}); expected a file that holds an SNS event`);
   });
-  let event: Partial<SNSEvent> | null;
+  const event: SNSEvent = parse(path, content);
+  const records: unknown = event?.Records;
+  if (!Array.isArray(records) || !records.length || records.some((record) => record?.Sns?.Message === undefined)) {
+    throw new Error(`${path}: is not an SNS event; expected {"Records": [{"Sns": {"TopicArn": …, "Message": …}}]}`);
+  }
+  return { name, event, ...readArn(`${path}: Sns.TopicArn`, records[0].Sns.TopicArn) };
+}
+
+function parse(path: string, content: string) {
   try {
-    // Some editors begin a file with a byte-order mark, which is not JSON.
-    event = JSON.parse(content.replace(/^\uFEFF/, ''));
+    // Some editors begin a file with a byte-order mark, which is not part of JSON.
+    return JSON.parse(content.replace(/^\uFEFF/, ''));
   } catch (error) {
     throw new Error(`${path}: is not JSON (${(error as Error).message}); expected an SNS event`);
   }
-  const records: unknown = event?.Records;
-  if (
-    !Array.isArray(records) ||
-    records.length === 0 ||
-    !records.every((record) => record?.Sns?.Message !== undefined)
-  ) {
-    throw new Error(`${path}: is not an SNS event; expected {"Records": [{"Sns": {"TopicArn": …, "Message": …}}]}`);
-  }
-  return { name, event: event as SNSEvent, ...readArn(`${path}: Sns.TopicArn`, records[0].Sns.TopicArn) };
 }

@@ -1,6 +1,6 @@
 import type { Terminal } from '../../scripts/command.ts';
 
-/** A terminal for a command that runs in the test's own process, and the lines that the command printed. */
+/** A terminal for a command in the test's own process, and the lines that the command printed. */
 export function fakeTerminal(signal: AbortSignal = new AbortController().signal) {
   const printed = { out: '', err: '' };
   const terminal: Terminal = {

@@ -1,0 +1,23 @@
+// Loads the function in the file of the first argument, as Lambda's runtime does, and calls it with the event of the second
+// argument. Prints the times. CommonJS, so that nothing is loaded before the function.
+const [, , path = '', text = ''] = process.argv;
+const { handler } = require(path);
+const loadMs = elapsedMs();
+const event = JSON.parse(text);
+// Lambda sets up the console before it loads a function. Here the first log line would pay for the console.
+console.info = () => {};
+
+void run().then((sample) => require('node:fs').writeSync(1, JSON.stringify(sample)));
+
+async function run() {
+  await handler(event, {
+    invokedFunctionArn: `arn:aws:lambda:${process.env.AWS_REGION}:123456789012:function:remove-from-lb`,
+    getRemainingTimeInMillis: () => 15_000,
+  });
+  return { loadMs, totalMs: elapsedMs(), peakBytes: process.resourceUsage().maxRSS * 1024 };
+}
+
+/** Milliseconds since the process started. */
+function elapsedMs() {
+  return process.uptime() * 1000;
+}
