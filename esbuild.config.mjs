@@ -9,8 +9,8 @@ const PROJECT = fileURLToPath(new URL('.', import.meta.url));
 const MAX_BYTES = 141_470;
 
 /**
- * Fits the AWS SDK to Lambda. `npm run bench -- cold-start` shows the effect of each step. Signing, endpoint rules, and
- * the reading of errors stay the SDK's own.
+ * Fits the AWS SDK to Lambda. `npm run bench -- cold-start` shows the effect. Signing, endpoint rules, and the reading of
+ * errors stay the SDK's own.
  * @type {import('esbuild').Plugin[]}
  */
 export const steps = [

@@ -30,9 +30,9 @@ export const getRuntimeConfig: typeof GetSdkConfig = (config) => {
     credentialDefaultProvider: () => fromEnv(),
     authSchemePreference: [],
     disableClockSkewCorrection: false,
-    // Any other text counts as false, as in the SDK.
-    useFipsEndpoint: AWS_USE_FIPS_ENDPOINT === 'true',
-    useDualstackEndpoint: AWS_USE_DUALSTACK_ENDPOINT === 'true',
+    // Other texts count as false, as in the SDK. Unlike the SDK, TRUE is true: a call must not leave FIPS unnoticed.
+    useFipsEndpoint: AWS_USE_FIPS_ENDPOINT?.toLowerCase() === 'true',
+    useDualstackEndpoint: AWS_USE_DUALSTACK_ENDPOINT?.toLowerCase() === 'true',
     defaultsMode: async () => 'legacy',
     maxAttempts: config.maxAttempts ?? DEFAULT_MAX_ATTEMPTS,
     retryMode: DEFAULT_RETRY_MODE,

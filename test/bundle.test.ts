@@ -128,7 +128,9 @@ describe('the endpoint', () => {
   const custom = { host: 'vpce-1.ec2.us-west-2.vpce.amazonaws.com', port: 8443 };
   it.each([
     [{ AWS_USE_FIPS_ENDPOINT: 'true' }, { host: 'ec2-fips.us-west-2.amazonaws.com' }],
+    [{ AWS_USE_FIPS_ENDPOINT: 'TRUE' }, { host: 'ec2-fips.us-west-2.amazonaws.com' }],
     [{ AWS_USE_DUALSTACK_ENDPOINT: 'true' }, { host: 'ec2.us-west-2.api.aws' }],
+    [{ AWS_USE_DUALSTACK_ENDPOINT: 'TRUE' }, { host: 'ec2.us-west-2.api.aws' }],
     [{ AWS_ENDPOINT_URL: url }, custom],
     [{ AWS_ENDPOINT_URL_EC2: url }, custom],
     [{ AWS_ENDPOINT_URL_EC2: url, AWS_ENDPOINT_URL: 'https://any.example' }, custom],
