@@ -255,7 +255,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     given(A, { remove_from_lb: 'yes' });
     given(B);
     const one = await haproxyWith([A, B], { name: 'one' });
-    const dead = join(folder, 'two.sock');
+    const dead = join(folder, 'two', 'stats.sock');
     const script = await drainTagged([dead, one.socket]);
     await script.look();
     expect(await one.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);

@@ -5,9 +5,9 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { fakeTerminal } from '../../test/helpers/terminal.ts';
+import { write } from '../table.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { main } from './bench.ts';
-import { write } from './table.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -1,7 +1,7 @@
 import type { Terminal } from '../command.ts';
+import { median, round, type Table } from '../table.ts';
 import { environment, measure, type Sample } from './function.ts';
 import { startEc2With, terminatingEvent } from './local-ec2.ts';
-import { median, round, type Table } from './table.ts';
 import { buildVariants, DEFAULTS, FLOOR, variantsFolder } from './variants.ts';
 
 /** Measures load and first call of every variant in fresh processes, in turns. */

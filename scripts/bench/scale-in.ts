@@ -7,10 +7,10 @@ import options from '../../esbuild.config.mjs';
 import type { Terminal } from '../command.ts';
 import { startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
 import { FUNCTION_TIMEOUT_MS, LAMBDA_FLAGS } from '../local-aws/lambda.ts';
+import { round, type Table } from '../table.ts';
 import { environment } from './function.ts';
 import { terminatingEvent } from './local-ec2.ts';
 import type { Assignment, End } from './scale-in-process.ts';
-import { round, type Table } from './table.ts';
 import { built, SHIPPED, shipped, variantsFolder } from './variants.ts';
 
 /** EC2's limit for CreateTags: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html */

@@ -6,8 +6,8 @@ import {
 } from '@aws-sdk/client-auto-scaling';
 import { DescribeInstancesCommand, type EC2Client, type Instance } from '@aws-sdk/client-ec2';
 import type { Settings } from '../../src/settings.ts';
+import { isServed, type Server } from '../haproxy-statistics.ts';
 import { TERMINATING } from './groups.ts';
-import { isServed, type Server } from './haproxy-statistics.ts';
 import { timeoutOf } from './hooks.ts';
 import { isNamed } from './link.ts';
 

@@ -1,15 +1,20 @@
-import { styleText } from 'node:util';
-import { CAUSES, type Cause } from './load.ts';
+import { align } from '../table.ts';
+import { CAUSES, type Cause } from './requests.ts';
 import { SCENARIOS, type ScenarioName, type ScenarioOutcome } from './scenario.ts';
 
 /** What `--json` prints. */
-export interface Report {
-  /** The consumer of the scenario with the function; without this scenario, the consumer of the others. */
+export interface Report extends About {
+  readonly scenarios: readonly Figures[];
+}
+
+/** What a run of the proof was made with. */
+export interface About {
+  /** The consumer of the scenario with the function; without this scenario, the consumer of the comparisons. */
   readonly consumer: string;
   readonly consumerVersion: string;
+  /** HAProxy's version. */
   readonly haproxy: string;
   readonly haproxies: number;
-  readonly scenarios: readonly Figures[];
 }
 
 /** The figures of a scenario; times in milliseconds. */
@@ -20,7 +25,7 @@ export interface Figures {
   readonly answered: number;
   readonly lost: number;
   readonly lostByCause: Readonly<Record<Cause, number>>;
-  /** Percentiles of the answered requests, from the moment when each was due. */
+  /** Percentiles of the answered requests, counted from the due time of each request. */
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
   /** How late the load generator sent the latest request. */
@@ -84,9 +89,6 @@ function percentile(values: readonly number[], rank: number): number | null {
   return value === undefined ? null : Math.round(value);
 }
 
-const LABEL_WIDTH = 34;
-const COLUMN_WIDTH = 19;
-
 const CAUSE_NAMES: Readonly<Record<Cause, string>> = {
   reset: 'reset',
   'reset on reuse': 'reset on a reused connection',
@@ -100,31 +102,23 @@ const CAUSE_NAMES: Readonly<Record<Cause, string>> = {
 /** The figures of the scenarios side by side, as lines of text. */
 export function tableOf(figures: readonly Figures[]): string {
   const causes = CAUSES.filter((cause) => figures.some(({ lostByCause }) => lostByCause[cause] > 0));
-  const rows: [string, (figures: Figures) => string][] = [
-    ['', ({ name }) => SCENARIOS[name]],
-    ['consumer', ({ consumer }) => consumer],
-    ['requests sent', ({ sent }) => count(sent)],
-    ['answered', ({ answered }) => count(answered)],
-    ['lost', ({ lost }) => count(lost)],
-    ...causes.map((cause): [string, (figures: Figures) => string] => [
-      `  ${CAUSE_NAMES[cause]}`,
-      ({ lostByCause }) => count(lostByCause[cause]),
-    ]),
-    ['latency, p50', ({ p50Ms }) => milliseconds(p50Ms)],
-    ['latency, p99', ({ p99Ms }) => milliseconds(p99Ms)],
-    ['scale-ins', ({ scaleIns }) => count(scaleIns)],
-    ['hook to tag, median', ({ hookToTagMs }) => milliseconds(hookToTagMs?.median)],
-    ['hook to tag, longest', ({ hookToTagMs }) => milliseconds(hookToTagMs?.longest)],
-    ['tag to out of HAProxy, median', ({ tagToOutMs }) => milliseconds(tagToOutMs?.median)],
-    ['tag to out of HAProxy, longest', ({ tagToOutMs }) => milliseconds(tagToOutMs?.longest)],
-    ['answered by the returned instance', ({ answeredAfterReturn }) => count(answeredAfterReturn)],
-  ];
-  return rows
-    .map(([label, cell]) => {
-      const line = `${label.padEnd(LABEL_WIDTH)}${figures.map((column) => cell(column).padStart(COLUMN_WIDTH)).join('')}`;
-      return label === '' || label === 'lost' ? styleText('bold', line) : line;
-    })
-    .join('\n');
+  const row = (label: string, cell: (figures: Figures) => string) => [label, ...figures.map(cell)];
+  return align([
+    row('', ({ name }) => SCENARIOS[name]),
+    row('consumer', ({ consumer }) => consumer),
+    row('requests sent', ({ sent }) => count(sent)),
+    row('answered', ({ answered }) => count(answered)),
+    row('lost', ({ lost }) => count(lost)),
+    ...causes.map((cause) => row(`  ${CAUSE_NAMES[cause]}`, ({ lostByCause }) => count(lostByCause[cause]))),
+    row('latency, p50', ({ p50Ms }) => milliseconds(p50Ms)),
+    row('latency, p99', ({ p99Ms }) => milliseconds(p99Ms)),
+    row('scale-ins', ({ scaleIns }) => count(scaleIns)),
+    row('hook to tag, median', ({ hookToTagMs }) => milliseconds(hookToTagMs?.median)),
+    row('hook to tag, longest', ({ hookToTagMs }) => milliseconds(hookToTagMs?.longest)),
+    row('tag to out of HAProxy, median', ({ tagToOutMs }) => milliseconds(tagToOutMs?.median)),
+    row('tag to out of HAProxy, longest', ({ tagToOutMs }) => milliseconds(tagToOutMs?.longest)),
+    row('answered by the returned instance', ({ answeredAfterReturn }) => count(answeredAfterReturn)),
+  ]).join('\n');
 }
 
 function count(number: number): string {

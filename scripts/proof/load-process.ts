@@ -1,10 +1,18 @@
-// The load generator, in a process of its own: sends each request at its time, whatever became of those before, and
-// never one twice. The parent sends the plan once; it gets the counts while the load runs, and every result at the end.
+// The load generator, a process of its own. It sends each request once, at the planned time, and never waits for earlier
+// answers. The parent sends the order, gets the counts while the load runs, and gets every result at the end.
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cause, type LoadOrder, type PlannedRequest, type Result, requestMix } from './load.ts';
 import { KEEP_ALIVE_MS } from './plan.ts';
+import { type Cause, type LoadPlan, type PlannedRequest, plannedRequests, type Result } from './requests.ts';
+
+/** What to send, and to which ports of 127.0.0.1 in turns. */
+export interface LoadOrder {
+  readonly plan: LoadPlan;
+  readonly ports: readonly number[];
+  /** Milliseconds after which a request without an answer is lost; 5 s by default. */
+  readonly timeoutMs?: number;
+}
 
 /** The messages to the parent. */
 export type LoadMessage =
@@ -15,7 +23,7 @@ export type LoadMessage =
 const TIMEOUT_MS = 5000;
 const REPORT_EVERY_MS = 250;
 
-// Gives an idle connection up before HAProxy does: which of the two closes it is then never a matter of chance.
+// Closes an idle connection before HAProxy does, so that chance does not decide which side closes it.
 const kept = new Agent({ keepAlive: true, timeout: KEEP_ALIVE_MS / 2 });
 
 class Lost extends Error {
@@ -70,14 +78,14 @@ async function run({ plan, ports, timeoutMs = TIMEOUT_MS }: LoadOrder): Promise<
   report({ startedAt });
   const sent: Promise<Result>[] = [];
   const reporting = setInterval(() => report({ sent: sent.length, lost }), REPORT_EVERY_MS);
-  for (const planned of requestMix(plan)) {
-    // Also when it is late: answers want to be read.
+  for (const planned of plannedRequests(plan)) {
+    // Waits even when the load is late, so that answers are read.
     await sleep(Math.max(0, planned.at - (performance.now() - started)));
     sent.push(outcome(planned));
   }
   const results = await Promise.all(sent);
   clearInterval(reporting);
-  // The channel is closed once everything has gone through it.
+  // Closes the channel after the last message has passed.
   process.send?.({ results } satisfies LoadMessage, () => process.disconnect());
 
   async function outcome(planned: PlannedRequest): Promise<Result> {
@@ -101,5 +109,5 @@ function report(message: LoadMessage): void {
 }
 
 process.once('message', (order: LoadOrder) => void run(order));
-// Nobody is left to report to.
+// The parent has ended.
 process.on('disconnect', () => process.exit());

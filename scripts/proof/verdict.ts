@@ -3,20 +3,20 @@ import type { Evaluated } from './figures.ts';
 import { ANSWER_MS, heartbeatArithmetic, lastRequestsMs, type Plan } from './plan.ts';
 import { SCENARIOS, type ScaleIn, type ScenarioOutcome } from './scenario.ts';
 
-/** A run that is judged. */
-export interface Terms {
+/** What a run is judged by. */
+export interface Run {
   readonly plan: Plan;
   /** The consumer of the scenario with the function. */
   readonly consumer: Consumer;
 }
 
 /** Why a run proves nothing, one sentence for each reason. Empty if the function lost nothing and the comparisons did. */
-export function problemsOf(terms: Terms, outcomes: readonly Evaluated[]): string[] {
+export function problemsOf(run: Run, outcomes: readonly Evaluated[]): string[] {
   const comparisons = outcomes.filter(({ name }) => name !== 'function');
   return outcomes.flatMap((outcome) => {
     const problems =
       outcome.name === 'function'
-        ? [...functionProblems(terms, outcome), ...latencyProblems(outcome, comparisons)]
+        ? [...functionProblems(run, outcome), ...latencyProblems(outcome, comparisons)]
         : comparisonProblems(outcome);
     const all = [...problems, ...commonProblems(outcome)];
     return [...all, ...(all.length > 0 ? busyMachine(outcome) : [])].map(
@@ -34,7 +34,7 @@ function busyMachine({ figures: { latestMs } }: Evaluated): string[] {
     : [];
 }
 
-function functionProblems(terms: Terms, outcome: Evaluated): string[] {
+function functionProblems(run: Run, outcome: Evaluated): string[] {
   const { lost, sent } = outcome.figures;
   const untagged = outcome.scaleIns.filter(({ taggedAt }) => taggedAt === undefined);
   const byLuck = lost === 0 ? 'no request lost, but by luck: ' : '';
@@ -42,10 +42,8 @@ function functionProblems(terms: Terms, outcome: Evaluated): string[] {
     ...capped(outcome.functionErrors.map((error) => `the function failed: ${error}`)),
     ...(untagged.length > 0
       ? [`the function set no tag on ${untagged.map(({ instanceId }) => instanceId).join(', ')}`]
-      : brokenHeartbeatRules(terms, outcome).map((rule) => byLuck + rule)),
-    ...(outcome.returned.tagLeft
-      ? [`${outcome.returned.instanceId} came back from the warm pool with its tag on`]
-      : []),
+      : brokenHeartbeatRules(run, outcome).map((rule) => byLuck + rule)),
+    ...(outcome.returned.tagLeft ? [`${outcome.returned.instanceId} came back from the warm pool with the tag`] : []),
     ...(lost > 0 ? [`${lost} of ${sent} requests lost${unusual(outcome)}`] : []),
   ];
 }
@@ -53,14 +51,14 @@ function functionProblems(terms: Terms, outcome: Evaluated): string[] {
 // Below this factor, latencies differ by chance. Above it, slow requests wait longer than a server takes to answer.
 const SLOW_FACTOR = 2;
 
-/** A request that is not lost but waits for long is no proof either: its client may give up first. */
+/** A request that waits for long is not lost here, but a real client may give up. */
 function latencyProblems({ figures: { p99Ms } }: Evaluated, comparisons: readonly Evaluated[]): string[] {
   const compared = comparisons.flatMap(({ name, figures }) =>
     figures.p99Ms === null ? [] : [{ what: `p99 of the scenario "${SCENARIOS[name]}"`, ms: figures.p99Ms }],
   );
   const [best] = compared.toSorted((a, b) => a.ms - b.ms);
   const answer = { what: 'longest answer of a server', ms: ANSWER_MS.longest };
-  // A comparison may have lost its slow requests, which leaves the quick ones in its p99.
+  // A comparison may have lost its slow requests. Then its p99 counts only quick ones.
   const { what, ms } = best !== undefined && best.ms > answer.ms ? best : answer;
   if (p99Ms === null || p99Ms <= SLOW_FACTOR * ms) return [];
   return [
@@ -74,8 +72,8 @@ function milliseconds(ms: number): string {
 }
 
 function comparisonProblems({ figures }: Evaluated): string[] {
-  const tooKind = 'no request lost, so the scenario is too kind: real instances die in the middle of requests';
-  return figures.lost === 0 ? [tooKind] : [];
+  const tooEasy = 'no request lost, so the scenario is too easy: real instances die in the middle of requests';
+  return figures.lost === 0 ? [tooEasy] : [];
 }
 
 function commonProblems({ returned, consumerFailures, figures }: Evaluated): string[] {
@@ -95,7 +93,7 @@ function unusual({ results }: ScenarioOutcome): string {
 
 const MOST_DETAILS = 5;
 
-/** Each text once, and no more of them than one reads. */
+/** Removes duplicates, and cuts the list at MOST_DETAILS. */
 function capped(texts: readonly string[]): string[] {
   const once = [...new Set(texts)];
   const left = once.length - MOST_DETAILS;
@@ -103,17 +101,16 @@ function capped(texts: readonly string[]): string[] {
 }
 
 /**
- * Holds the waiting time against the rule for it: heartbeat timeout ≥ delivery and retries + the consumer's interval and
- * run + the last wait of a kept-alive connection + the longest request.
- * @returns one sentence for each part that the time did not reach for, none when every instance was let go in time.
+ * Compares the heartbeat timeout with the times that were measured.
+ * @returns a sentence for each part that did not fit into the timeout.
  */
-function brokenHeartbeatRules(terms: Terms, { scaleIns }: ScenarioOutcome): string[] {
-  const short = scaleIns.map((scaleIn) => ranOutIn(terms.consumer, scaleIn));
+function brokenHeartbeatRules(run: Run, { scaleIns }: ScenarioOutcome): string[] {
+  const short = scaleIns.map((scaleIn) => missedPart(run.consumer, scaleIn));
   return PARTS.map((part) => ({ part, times: short.filter((other) => other === part).length }))
     .filter(({ times }) => times > 0)
     .map(
       ({ part, times }) =>
-        `heartbeat timeout too short for ${part}, in ${times} of ${scaleIns.length} scale-ins: ${sum(terms, scaleIns)}`,
+        `heartbeat timeout too short for ${part}, in ${times} of ${scaleIns.length} scale-ins: ${explain(run, scaleIns)}`,
     );
 }
 
@@ -124,14 +121,14 @@ const PARTS = [
 ] as const;
 type Part = (typeof PARTS)[number];
 
-function ranOutIn(consumer: Consumer, { taggedAt, outAt, killedAt }: ScaleIn): Part | undefined {
+function missedPart(consumer: Consumer, { taggedAt, outAt, killedAt }: ScaleIn): Part | undefined {
   if (killedAt === undefined) return undefined;
   if (taggedAt === undefined || taggedAt > killedAt) return PARTS[0];
   if (outAt === undefined || outAt > killedAt) return PARTS[1];
   return outAt + lastRequestsMs(consumer) > killedAt ? PARTS[2] : undefined;
 }
 
-function sum({ plan, consumer }: Terms, scaleIns: readonly ScaleIn[]): string {
+function explain({ plan, consumer }: Run, scaleIns: readonly ScaleIn[]): string {
   const deliveries = scaleIns.map(({ hookAt = 0, taggedAt = hookAt }) => taggedAt - hookAt);
   const { sentence } = heartbeatArithmetic(consumer, Math.max(0, ...deliveries));
   return `it is ${(plan.heartbeatMs / 1000).toFixed(2)} s, and has to be at least ${sentence}`;
