@@ -86,6 +86,6 @@ async function reported(outcomes: readonly Evaluated[], json = false) {
 
 /** The texts of the chart in this colour. */
 function texts(svg: string, colour: string): string[] {
-  const pattern = new RegExp(`<text [^>]*class="fill-${colour}"[^>]*>([^<]*)<`, 'g');
+  const pattern = new RegExp(`<text [^>]*class="fill-${colour} [^>]*>([^<]*)<`, 'g');
   return [...svg.matchAll(pattern)].map(([, text = '']) => text);
 }

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../free-port.ts';
-import { type Ec2Endpoint, startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
+import { startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
 import { startLambda } from '../local-aws/lambda.ts';
 import type { Consumer, RunningConsumer } from './consumer.ts';
-import { type Fleet, GROUP, startFleet } from './fleet.ts';
-import { type Load, startLoad } from './load.ts';
+import { GROUP, startFleet } from './fleet.ts';
+import { startLoad } from './load.ts';
 import { type LoadBalancer, type LoadBalancerOptions, startLoadBalancer } from './load-balancer.ts';
 import type { Plan } from './plan.ts';
-import { type Publisher, publisherTo } from './publisher.ts';
+import { publisherTo } from './publisher.ts';
 
 export interface StageOptions {
   readonly plan: Plan;
@@ -24,20 +24,13 @@ export interface StageOptions {
   readonly onProgress: (line: string) => void;
 }
 
-/** Everything that runs during a scenario. Disposing of the stage ends it. */
-export interface Stage extends AsyncDisposable {
-  readonly ec2: Ec2Endpoint;
-  readonly fleet: Fleet;
-  readonly loadBalancers: readonly LoadBalancer[];
-  readonly consumers: readonly RunningConsumer[];
-  readonly publisher: Publisher;
-  readonly load: Load;
-}
-
 const REGION = 'us-west-2';
 
-/** Starts everything, the load last. */
-export async function setStage(mode: LoadBalancerOptions['mode'], options: StageOptions): Promise<Stage> {
+/**
+ * Starts everything that runs during a scenario, the load last.
+ * @returns what was started. Disposing of it ends everything.
+ */
+export async function setStage(mode: LoadBalancerOptions['mode'], options: StageOptions) {
   const { plan, consumer, zip, folder, environment, signal, onProgress } = options;
   await using started = new AsyncDisposableStack();
 
