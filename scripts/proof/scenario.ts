@@ -31,10 +31,9 @@ export interface ScaleIn {
   killedAt?: number;
 }
 
-/** The instance that came back from the warm pool. */
+/** The instance that came back from the warm pool, at this number of milliseconds since the load began. */
 export interface WarmPoolReturn {
   readonly instanceId: string;
-  /** Milliseconds since the load began. */
   readonly at: number;
   readonly tagLeft: boolean;
 }
