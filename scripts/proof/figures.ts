@@ -1,6 +1,6 @@
 import { align } from '../table.ts';
 import { CAUSES, type Cause } from './requests.ts';
-import { SCENARIOS, type ScenarioName, type ScenarioOutcome } from './scenario.ts';
+import { SCENARIOS, type ScenarioOutcome } from './scenario.ts';
 
 /** What `--json` prints. */
 export interface Report extends About {
@@ -18,29 +18,7 @@ export interface About {
 }
 
 /** The figures of a scenario; times in milliseconds. */
-export interface Figures {
-  readonly name: ScenarioName;
-  readonly consumer: string;
-  readonly sent: number;
-  readonly answered: number;
-  readonly lost: number;
-  readonly lostByCause: Readonly<Record<Cause, number>>;
-  /** Percentiles of the answered requests, counted from the due time of each request. */
-  readonly p50Ms: number | null;
-  readonly p99Ms: number | null;
-  /** How late the load generator sent the latest request. */
-  readonly latestMs: number;
-  readonly scaleIns: number;
-  readonly hookToTagMs: Spread | null;
-  readonly tagToOutMs: Spread | null;
-  /** Requests that the instance from the warm pool answered after its return. */
-  readonly answeredAfterReturn: number;
-}
-
-interface Spread {
-  readonly median: number;
-  readonly longest: number;
-}
+export type Figures = ReturnType<typeof figuresOf>;
 
 /** A scenario with its figures. */
 export interface Evaluated extends ScenarioOutcome {
@@ -51,7 +29,7 @@ export function evaluate(outcome: ScenarioOutcome): Evaluated {
   return { ...outcome, figures: figuresOf(outcome) };
 }
 
-function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutcome): Figures {
+function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutcome) {
   const latencies = results.filter(({ server }) => server !== undefined).map(({ ms }) => ms);
   const lostByCause = Object.fromEntries(
     CAUSES.map((cause) => [cause, results.filter((result) => result.cause === cause).length]),
@@ -63,12 +41,15 @@ function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutc
     answered: latencies.length,
     lost: results.length - latencies.length,
     lostByCause,
+    // Of the answered requests, counted from the due time of each.
     p50Ms: percentile(latencies, 50),
     p99Ms: percentile(latencies, 99),
+    // How late the load generator sent the latest request.
     latestMs: Math.round(results.reduce((latest, { lateMs }) => Math.max(latest, lateMs), 0)),
     scaleIns: scaleIns.length,
     hookToTagMs: spread(scaleIns.map(({ hookAt, taggedAt }) => between(hookAt, taggedAt))),
     tagToOutMs: spread(scaleIns.map(({ taggedAt, outAt }) => between(taggedAt, outAt))),
+    // Requests that the instance from the warm pool answered after its return.
     answeredAfterReturn: results.filter(({ server, at }) => server === returned.instanceId && at > returned.at).length,
   };
 }
@@ -77,7 +58,7 @@ function between(from: number | undefined, to: number | undefined): number | und
   return from === undefined || to === undefined ? undefined : to - from;
 }
 
-function spread(times: readonly (number | undefined)[]): Spread | null {
+function spread(times: readonly (number | undefined)[]) {
   const known = times.filter((time) => time !== undefined);
   const [median, longest] = [percentile(known, 50), percentile(known, 100)];
   return median === null || longest === null ? null : { median, longest };

@@ -17,7 +17,7 @@ export const ID = 'i-0a1b2c3d4e5f60700';
 export const OTHER = 'i-0a1b2c3d4e5f60701';
 export const ON_TIME: ScaleIn = { instanceId: ID, hookAt: 1000, taggedAt: 1010, outAt: 2000, killedAt: 5000 };
 
-interface Given {
+export interface Given {
   readonly lost?: number;
   readonly results?: readonly Result[];
   readonly tagLeft?: boolean;

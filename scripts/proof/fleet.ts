@@ -11,20 +11,11 @@ export const GROUP = 'web';
 
 const PROGRAM = fileURLToPath(new URL('fleet-process.ts', import.meta.url));
 
-/** The instances of the Auto Scaling group. Each instance is a server process and an entry in EC2. */
-export interface Fleet {
-  readonly servers: readonly ServerLine[];
-  /** The port of every server. */
-  readonly port: number;
-  /** Kills an instance's server with SIGKILL, and gives the instance this state in EC2. */
-  kill(instanceId: string, state: 'terminated' | 'stopped'): Promise<void>;
-  /** Starts a stopped instance again, with the same address, port and tags. */
-  restart(instanceId: string): Promise<void>;
-  stop(): Promise<void>;
-}
-
-/** Starts this number of instances, each on a loopback address of its own. */
-export async function startFleet(ec2: Ec2Endpoint, size: number): Promise<Fleet> {
+/**
+ * Starts the instances of the Auto Scaling group. Each instance is an entry in EC2, and a server process on a loopback
+ * address of its own.
+ */
+export async function startFleet(ec2: Ec2Endpoint, size: number) {
   const port = await freePort();
   const processes = new Map<string, ChildProcess>();
 
@@ -50,21 +41,24 @@ export async function startFleet(ec2: Ec2Endpoint, size: number): Promise<Fleet>
     address: `127.0.0.${n + 2}`,
     port,
   }));
-  const fleet: Fleet = {
-    servers,
+  const fleet = {
+    servers: servers as readonly ServerLine[],
+    /** The port of every server. */
     port,
-    async kill(instanceId, state) {
+    /** Kills an instance's server with SIGKILL, and gives the instance this state in EC2. */
+    async kill(instanceId: string, state: 'terminated' | 'stopped'): Promise<void> {
       const child = processes.get(instanceId);
       const instance = ec2.instances.get(instanceId);
       if (child) await end(child);
       if (instance) instance.state = state;
     },
-    async restart(instanceId) {
+    /** Starts a stopped instance again, with the same address, port and tags. */
+    async restart(instanceId: string): Promise<void> {
       const server = servers.find((server) => server.instanceId === instanceId);
       const instance = ec2.instances.get(instanceId);
       if (server && instance) await start(server, instance);
     },
-    async stop() {
+    async stop(): Promise<void> {
       await Promise.all([...processes.values()].map(end));
     },
   };

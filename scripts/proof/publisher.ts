@@ -6,16 +6,8 @@ import type { LambdaProcess } from '../local-aws/lambda.ts';
 /** Names of files in test/events, each with a whole SNS event as AWS sends it. */
 type Sample = 'terminating' | 'terminating-to-warm-pool' | 'launching-from-warm-pool';
 
-/** Plays Auto Scaling and SNS: sends lifecycle messages to the function. */
-export interface Publisher {
-  /** Sends a lifecycle message; resolves when the function has handled it, or has failed. */
-  publish(sample: Sample, instanceId: string): Promise<void>;
-  /** A sentence for each error that the function threw. */
-  readonly errors: readonly string[];
-}
-
-/** A publisher that delivers one message after the other to this function. */
-export function publisherTo(lambda: LambdaProcess): Publisher {
+/** Plays Auto Scaling and SNS: delivers lifecycle messages to this function, one after the other. */
+export function publisherTo(lambda: LambdaProcess) {
   const errors: string[] = [];
   let previous = Promise.resolve();
 
@@ -25,8 +17,10 @@ export function publisherTo(lambda: LambdaProcess): Publisher {
   }
 
   return {
+    /** A sentence for each error that the function threw. */
     errors,
-    publish(sample, instanceId) {
+    /** Sends a lifecycle message. Resolves when the function has handled it, or has failed. */
+    publish(sample: Sample, instanceId: string): Promise<void> {
       const delivery = previous.then(() => deliver(sample, instanceId));
       // The caller gets the error of a failed delivery. The next message goes out all the same.
       previous = delivery.catch(() => {});

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { answered, consumer, failed, ID, ON_TIME, outcome } from './fixtures.ts';
+import { answered, consumer, failed, type Given, ID, ON_TIME, outcome } from './fixtures.ts';
 import { shortPlan } from './plan.ts';
+import type { ScenarioName } from './scenario.ts';
 import { problemsOf } from './verdict.ts';
 
 const run = { plan: shortPlan(consumer), consumer };
-const ALL = ['nothing', 'careful', 'function'] as const;
 
 /** As many losses as a scenario needs in order to be no problem. */
-const expectedLosses = (name: (typeof ALL)[number]) => (name === 'function' ? 0 : 1);
+const expectedLosses = (name: ScenarioName) => (name === 'function' ? 0 : 1);
 
 describe('the verdict on a run', () => {
   test('finds nothing wrong when the function loses no request and the comparisons do', () => {
@@ -15,13 +15,42 @@ describe('the verdict on a run', () => {
     expect(problemsOf(run, outcomes)).toEqual([]);
   });
 
+  test.for<[string, Given, string]>([
+    ['the lost requests', { lost: 2 }, '2 of 13 requests lost'],
+    [
+      'each unusual cause once, up to a limit',
+      { results: Array.from({ length: 2000 }, (_, n) => failed({ cause: 'other', detail: `cause ${n % 1000}` })) },
+      '2000 of 2011 requests lost (other: cause 0, cause 1, cause 2, cause 3, cause 4, and 995 more)',
+    ],
+    [
+      'each error of the function once',
+      { functionErrors: ['Error: no', 'Error: no'] },
+      'the function failed: Error: no',
+    ],
+    [
+      'an instance on which the function set no tag',
+      { scaleIns: [{ instanceId: ID, hookAt: 1000, outAt: 2000, killedAt: 5000 }] },
+      `the function set no tag on ${ID}`,
+    ],
+    ['a returned instance with the tag', { tagLeft: true }, `${ID} came back from the warm pool with the tag`],
+  ])('names %s', ([, given, problem]) => {
+    expect(problemsOf(run, [outcome('function', given)])).toEqual([`with the function: ${problem}`]);
+  });
+
   test.for(['nothing', 'careful'] as const)('calls "%s" too easy when it loses no request', (name) => {
     expect(problemsOf(run, [outcome(name)])).toEqual([expect.stringContaining('too easy')]);
   });
 
-  test('counts the requests that the function lost', () => {
-    expect(problemsOf(run, [outcome('function', { lost: 2 })])).toEqual(['with the function: 2 of 13 requests lost']);
-  });
+  test.for(['nothing', 'careful', 'function'] as const)(
+    'names problems that "%s" has in common with others',
+    (name) => {
+      const given = { lost: expectedLosses(name), servesAgain: false, consumerFailures: ['no permission'] };
+      expect(problemsOf(run, [outcome(name, given)])).toEqual([
+        expect.stringContaining(`${ID} came back from the warm pool and got no request`),
+        expect.stringContaining('the consumer failed: no permission'),
+      ]);
+    },
+  );
 
   test('says that the machine was too busy, if there is another problem and requests were sent late', () => {
     const late = answered({ lateMs: 1234 });
@@ -30,47 +59,6 @@ describe('the verdict on a run', () => {
       'with the function: this machine was too busy: requests were sent up to 1.2 s late',
     ]);
     expect(problemsOf(run, [outcome('function', { results: [late] })])).toEqual([]);
-  });
-
-  test('names each unusual cause once, up to a limit', () => {
-    const results = Array.from({ length: 2000 }, (_, n) => failed({ cause: 'other', detail: `cause ${n % 1000}` }));
-    expect(problemsOf(run, [outcome('function', { results })])).toEqual([
-      'with the function: 2000 of 2011 requests lost ' +
-        '(other: cause 0, cause 1, cause 2, cause 3, cause 4, and 995 more)',
-    ]);
-  });
-
-  test('names each error of the function once', () => {
-    expect(problemsOf(run, [outcome('function', { functionErrors: ['Error: no', 'Error: no'] })])).toEqual([
-      'with the function: the function failed: Error: no',
-    ]);
-  });
-
-  test.for(ALL)('names a run of the consumer that failed in "%s"', (name) => {
-    const given = { lost: expectedLosses(name), consumerFailures: ['no permission'] };
-    expect(problemsOf(run, [outcome(name, given)])).toEqual([
-      expect.stringContaining('the consumer failed: no permission'),
-    ]);
-  });
-
-  test('names an instance on which the function set no tag', () => {
-    const scaleIns = [{ instanceId: ID, hookAt: 1000, outAt: 2000, killedAt: 5000 }];
-    expect(problemsOf(run, [outcome('function', { scaleIns })])).toEqual([
-      `with the function: the function set no tag on ${ID}`,
-    ]);
-  });
-
-  test('names an instance that came back from the warm pool with the tag', () => {
-    expect(problemsOf(run, [outcome('function', { tagLeft: true })])).toEqual([
-      expect.stringContaining(`${ID} came back from the warm pool with the tag`),
-    ]);
-  });
-
-  test.for(ALL)('names an instance that came back from the warm pool and got no request in "%s"', (name) => {
-    const given = { lost: expectedLosses(name), servesAgain: false };
-    expect(problemsOf(run, [outcome(name, given)])).toEqual([
-      expect.stringContaining(`${ID} came back from the warm pool and got no request`),
-    ]);
   });
 
   test.for([
@@ -108,7 +96,7 @@ describe('the verdict on a run', () => {
 
 describe('a loss-free run with slow answers', () => {
   /** Half of the requests take this time, so it is p99. */
-  const taking = (ms: number, name: (typeof ALL)[number] = 'function') =>
+  const taking = (ms: number, name: ScenarioName = 'function') =>
     outcome(name, { results: Array.from({ length: 11 }, () => answered({ ms })), lost: expectedLosses(name) });
 
   test('is a problem when p99 is more than twice that of the best comparison', () => {
