@@ -27,8 +27,8 @@ const faults: Fault[] = [
   { number: nth(0, { method: 'POST', keptAlive: false }), answer: reset, cause: 'reset' },
   { number: nth(20, { method: 'GET', keptAlive: false }), answer: reset, cause: 'reset' },
   ...Object.values(resetOnReuse),
-  wrong(nth(40, { method: 'GET' }), (right) => right.replace(' ', '0 ')),
-  wrong(nth(10, { method: 'POST' }), (right) => right.replace('order-', 'order-0')),
+  wrong(nth(40, { method: 'GET' }), (right) => right.replace(/^\d/, '9')),
+  wrong(nth(10, { method: 'POST' }), (right) => right.replace('order-', 'other-')),
   wrong(nth(50, { method: 'GET' }), (right) => right.replace(SERVER, '')),
   {
     number: nth(20, { method: 'POST' }),
