@@ -69,7 +69,7 @@ describe('a page', () => {
     const host = await page((_, response) => response.writeHead(401).end('secret of the page'));
     const message = await errorOf(`http://me:secret@${host}/;csv`);
     expect(message).toBe(
-      `--haproxy http://${host}/;csv: HTTP status 401; expected user and password in the URL, or in HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD`,
+      `--haproxy http://${host}/;csv: HTTP status 401; expected user and password in the URL (percent-encoded), or in HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD`,
     );
   });
 

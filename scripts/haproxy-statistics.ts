@@ -102,7 +102,7 @@ async function fetchPage(source: string, environment: NodeJS.ProcessEnv, signal?
   await response.body?.cancel();
   if (status !== 401) throw new Error(`HTTP status ${status}; expected 200`);
   throw new Error(
-    'HTTP status 401; expected user and password in the URL, or in HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD',
+    'HTTP status 401; expected user and password in the URL (percent-encoded), or in HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD',
   );
 }
 

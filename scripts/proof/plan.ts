@@ -62,7 +62,7 @@ export function fullPlan(consumer: Consumer, options: PlanOptions = {}): Plan {
   return { ...timing, seed: 1, requestsPerSecond: 400, servers: 12 };
 }
 
-/** Three scale-ins, one alone and two together, in 13 s, or more with a slower consumer. */
+/** Three scale-ins, one alone and two together. */
 export function shortPlan(consumer: Consumer, options: PlanOptions = {}): Plan {
   const timing = timingOf(consumer, options, { scaleIns: [0.53, 1.13, 1.13], leastStepMs: 1500, servesAgainMs: 4000 });
   return { ...timing, seed: 1, requestsPerSecond: 300, servers: 5 };
