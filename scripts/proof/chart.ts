@@ -14,7 +14,7 @@ const LOST = 36;
 const PANEL_END = 12;
 const AXIS = 44;
 const CAPTION = 22;
-// Lets the marks stand out.
+// Light enough for the marks to be seen.
 const SERVED_OPACITY = 0.6;
 // A single lost request must be visible beside a thousand.
 const LEAST_BAR = 3;

@@ -95,17 +95,6 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run dra
     await nothingLeft(pid);
   });
 
-  test('a pipe that is closed under load ends the command with one sentence, and leaves nothing behind', async () => {
-    const command = start();
-    const { pid = 0 } = command;
-    await output(command, 'killed');
-    const [exited, errors] = [once(command, 'exit'), text(command.stderr)];
-    command.stdout.destroy();
-    expect((await exited)[0]).toBe(1);
-    expect(await errors).toBe('npm run drain: the output cannot be written: write EPIPE\n');
-    await nothingLeft(pid);
-  });
-
   async function drain(...args: string[]) {
     const chart = join(folder, 'drain.svg');
     const { terminal, printed } = fakeTerminal();
