@@ -2,13 +2,13 @@ import { readFile, rename } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { freePort } from '../../scripts/free-port.ts';
 import { type Ec2Endpoint, startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
 import type { Instance } from '../../scripts/local-aws/ec2-instances.ts';
 import type { RunningConsumer } from '../../scripts/proof/consumer.ts';
 import { chef } from '../../scripts/proof/consumers/chef.ts';
-import { freePort } from '../../scripts/proof/fleet.ts';
-import { type Haproxy, startHaproxy } from '../../scripts/proof/haproxy.ts';
-import { surroundingsIn } from '../../scripts/proof/test-surroundings.ts';
+import { surroundingsIn } from '../../scripts/proof/fixtures.ts';
+import { type LoadBalancer, startLoadBalancer } from '../../scripts/proof/load-balancer.ts';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { awsCli } from '../../test/helpers/aws-cli.ts';
@@ -21,14 +21,14 @@ const PATIENCE = { timeout: 100_000, interval: 50 };
 describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbook', () => {
   const cleanup = new AsyncDisposableStack();
   let ec2: Ec2Endpoint;
-  let haproxy: Haproxy;
+  let haproxy: LoadBalancer;
   let client: RunningConsumer;
 
   beforeAll(async () => {
     const { path: folder } = cleanup.use(await temporaryFolder('chef-'));
     ec2 = await startEc2Endpoint();
     cleanup.defer(() => ec2.close());
-    haproxy = await startHaproxy({ folder, port: await freePort(), careful: false, environment: process.env }, [
+    haproxy = await startLoadBalancer({ folder, port: await freePort(), mode: 'plain', environment: process.env }, [
       { instanceId: 'i-00000001', address: '127.0.0.1', port: 8080 },
     ]);
     cleanup.defer(() => haproxy.stop());

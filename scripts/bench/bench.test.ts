@@ -5,8 +5,8 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { fakeTerminal } from '../../test/helpers/terminal.ts';
+import { write } from '../table.ts';
 import { main } from './bench.ts';
-import { write } from './table.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -1,7 +1,7 @@
 import { parseOptions, runCommand, type Terminal } from '../command.ts';
+import { type Table, write } from '../table.ts';
 import { coldStart } from './cold-start.ts';
 import { SIZES, scaleIn } from './scale-in.ts';
-import { type Table, write } from './table.ts';
 
 const NAME = 'npm run bench';
 const BENCHMARKS = ['cold-start', 'scale-in'];

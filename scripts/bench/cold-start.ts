@@ -5,7 +5,7 @@ import event from '../../test/events/terminating.json' with { type: 'json' };
 import type { Terminal } from '../command.ts';
 import { startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
 import { LAMBDA_FLAGS } from '../local-aws/lambda.ts';
-import { median, round, type Table } from './table.ts';
+import { median, round, type Table } from '../table.ts';
 import { buildColdStartVariants, DEFAULTS, environment, FLOOR, variantsFolder } from './variants.ts';
 
 const SCRIPT = fileURLToPath(new URL('cold-start-process.cjs', import.meta.url));

@@ -7,8 +7,8 @@ import sample from '../../test/events/terminating.json' with { type: 'json' };
 import type { Terminal } from '../command.ts';
 import { type Call, startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
 import { FUNCTION_TIMEOUT_MS, LAMBDA_FLAGS } from '../local-aws/lambda.ts';
+import { round, type Table } from '../table.ts';
 import type { Assignment } from './scale-in-process.ts';
-import { round, type Table } from './table.ts';
 import { buildScaleInVariants, environment, type Variant, variantsFolder } from './variants.ts';
 
 /** EC2's limit for CreateTags: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html */

@@ -11,6 +11,7 @@ import {
 import { DescribeInstancesCommand } from '@aws-sdk/client-ec2';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fakeTerminal } from '../../test/helpers/terminal.ts';
+import { isServed } from '../haproxy-statistics.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { askUser, main } from './check.ts';
 import {
@@ -24,7 +25,6 @@ import {
   runCheck,
   TOPIC,
 } from './check-chain.ts';
-import { isServed } from './haproxy-statistics.ts';
 
 const INSTANCE = 'i-0123456789abcdef0';
 const DRILL = ['--stack', 'drain', '--drill', INSTANCE];

@@ -6,8 +6,8 @@ import {
 } from '@aws-sdk/client-auto-scaling';
 import { DescribeInstancesCommand, type EC2Client, type Instance } from '@aws-sdk/client-ec2';
 import type { Settings } from '../../src/settings.ts';
+import { isServed, type Server, withoutCredentials } from '../haproxy-statistics.ts';
 import { TERMINATING } from './groups.ts';
-import { isServed, type Server } from './haproxy-statistics.ts';
 import { timeoutOf } from './hooks.ts';
 import { isNamed } from './link.ts';
 
@@ -104,7 +104,7 @@ export async function drill(instanceId: string, options: DrillOptions): Promise<
       try {
         if (await isServed(source, server, signal)) continue;
         timeline.letGo.set(source, at);
-        say(`${seconds(at)}  gone from the load balancer (${source})`);
+        say(`${seconds(at)}  gone from the load balancer (${withoutCredentials(source)})`);
       } catch (error) {
         // The load balancer may be reloading. Each of its complaints is shown once.
         const complaint = error instanceof Error ? error.message : String(error);
@@ -155,7 +155,9 @@ async function expectServed(server: Server, { haproxies, signal }: DrillOptions)
   for (const source of haproxies) {
     if (await isServed(source, server, signal)) continue;
     const names = [server.instanceId, server.address].filter(Boolean).join(' or the address ');
-    throw new Error(`--haproxy ${source}: has no server in use with the name ${names}, so that it cannot let go of it`);
+    throw new Error(
+      `--haproxy ${withoutCredentials(source)}: has no server in use with the name ${names}, so that it cannot let go of it`,
+    );
   }
 }
 
@@ -191,7 +193,7 @@ function problemsOf({ waiting, tagged, terminated, letGo }: Timeline, haproxies:
     ...(tagged !== undefined && tagged >= terminated ? ['it got the tag when its wait was over'] : []),
     ...haproxies
       .filter((source) => (letGo.get(source) ?? terminated) >= terminated)
-      .map((source) => `${source} still had it when it was terminated`),
+      .map((source) => `${withoutCredentials(source)} still had it when it was terminated`),
   ];
 }
 

@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { HaproxyFiles } from '../haproxy.ts';
 
 /** A program that reads the removal tag and takes tagged instances out of HAProxy. */
 export interface Consumer {
-  /** As `--consumer` names it. */
+  /** The name for `--consumer`. */
   readonly name: string;
-  /** Milliseconds from one question to EC2 to the next, at most. */
+  /** The longest time from one question to EC2 to the next, in milliseconds. */
   readonly intervalMs: number;
-  /** Milliseconds from the question to EC2 until HAProxy has let go: a measured time with room for a busy machine. */
+  /** Milliseconds from the question to EC2 until the instance is out of HAProxy: measured, with room for a busy machine. */
   readonly runMs: number;
-  /** Whether it reloads HAProxy: a reload leaves an old worker, which serves connections that clients keep alive. */
+  /** Whether the consumer reloads HAProxy. A reload leaves an old worker, which serves kept-alive connections. */
   readonly reloads: boolean;
   /**
    * Looks for the programs that the consumer needs beside HAProxy.
@@ -17,50 +18,40 @@ export interface Consumer {
    */
   requirement(environment: NodeJS.ProcessEnv): Promise<string>;
   /**
-   * Starts the consumer of one HAProxy. With several HAProxies each gets a consumer, started at a phase of its own.
-   * @returns once the consumer has asked EC2 for the first time and changed what it had to change.
-   * @throws Error when this first run fails.
+   * Starts the consumer of one HAProxy. Each HAProxy gets its own consumer; the consumers start at different times.
+   * @returns after the first run: the consumer has asked EC2 and changed HAProxy.
+   * @throws Error when the first run fails.
    */
   start(surroundings: Surroundings): Promise<RunningConsumer>;
 }
 
 export interface RunningConsumer {
-  /** A sentence for each run that failed, and for an end that nobody asked for. */
+  /** A sentence for each run that failed, and for an end before `stop`. */
   readonly failures: readonly string[];
-  /** Ends it and all processes that it started. */
+  /** Ends the consumer and all processes that it started. */
   stop(): Promise<void>;
 }
 
 /**
  * The machine of one HAProxy, as a consumer finds it.
  *
- * Instances answer on addresses of their own (`PrivateIpAddress`) and all on the same port. HAProxy has one backend,
- * `web`, and each server in it is named by its instance id: this is how the proof sees which servers are out. In the
- * configuration file stands `staticConfiguration`, and behind it one line `server INSTANCE-ID ADDRESS:PORT` each.
+ * Each instance answers on its own address (`PrivateIpAddress`); the port is the same for all. HAProxy has one backend,
+ * `web`. Each server in it has its instance id as its name, because the proof recognises servers by their names. The
+ * configuration file is `staticConfiguration`, followed by one line `server INSTANCE-ID ADDRESS:PORT` for each server.
  *
  * During a run instances are tagged, killed, and then `terminated` (or `stopped`, and later `running` again on the old
  * address). EC2 forgets a terminated instance: first its removal tag goes, then the instance itself.
  */
-export interface Surroundings {
-  /** The folder of this HAProxy and its consumer. */
-  readonly folder: string;
-  readonly configFile: string;
-  /** Holds the process id of HAProxy's master, which reloads at SIGUSR2. */
-  readonly pidFile: string;
-  /** HAProxy's Runtime API, with level admin. */
-  readonly statsSocket: string;
-  /** The configuration but for the server lines, which belong at its end. */
+export interface Surroundings extends HaproxyFiles {
+  /** The configuration without the server lines, which belong at its end. */
   readonly staticConfiguration: string;
-  /** The port that every instance serves on. */
+  /** The port of every server. */
   readonly serverPort: number;
   /** The Auto Scaling group of the instances. */
   readonly group: string;
   readonly ec2Url: string;
   readonly region: string;
-  /**
-   * The whole environment for processes: that of `npm run drain`, with EC2's endpoint, region and credentials in the
-   * variables that the AWS CLI and the SDKs read.
-   */
+  /** The environment for processes, with EC2's endpoint, region and credentials for the AWS CLI and the SDKs. */
   readonly environment: Readonly<Record<string, string>>;
   /** Aborted when the proof has to end early. */
   readonly signal: AbortSignal;
@@ -68,7 +59,7 @@ export interface Surroundings {
 }
 
 /**
- * Runs something at once, and again after every interval, as a timer of systemd does.
+ * Calls `run` at once, and again after every interval, as a timer of systemd does.
  * @throws the error of the first run. An error of a later run becomes a failure.
  */
 export async function runEvery(intervalMs: number, run: () => Promise<void>): Promise<RunningConsumer> {

@@ -1,70 +1,136 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { DEFAULT_TAG } from '../../src/settings.ts';
 import { awsCli, pathWithAws } from '../../test/helpers/aws-cli.ts';
 import { skippedWithout, skippedWithoutChef } from '../../test/helpers/programs.ts';
-import { startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
+import { freePort } from '../free-port.ts';
+import { type Ec2Endpoint, startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
+import type { Instance } from '../local-aws/ec2-instances.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
+import type { Consumer, RunningConsumer, Surroundings } from './consumer.ts';
 import { chef } from './consumers/chef.ts';
+import { own } from './consumers/own.ts';
 import { runtimeApi } from './consumers/runtime-api.ts';
 import { script } from './consumers/script.ts';
-import { freePort } from './fleet.ts';
-import { startHaproxy } from './haproxy.ts';
-import { surroundingsIn } from './test-surroundings.ts';
+import { surroundingsIn } from './fixtures.ts';
+import { startLoadBalancer } from './load-balancer.ts';
 
 const skipped = skippedWithout({ socat: '-V', haproxy: '-v', aws: '--version' }, 'a consumer of the proof');
 const chefSkipped = await skippedWithoutChef('the consumer chef');
+const [A, B] = ['i-00000001', 'i-00000002'];
+const TAGGED = { [DEFAULT_TAG.key]: DEFAULT_TAG.value };
 
+let cleanup: AsyncDisposableStack;
 let folder: string;
+let ec2: Ec2Endpoint;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'a folder with spaces '));
+  cleanup = new AsyncDisposableStack();
+  folder = cleanup.use(await temporaryFolder('a folder with spaces ')).path;
+  ec2 = cleanup.adopt(await startEc2Endpoint(), (endpoint) => endpoint.close());
 });
-afterEach(() => rm(folder, { recursive: true }));
+afterEach(() => cleanup.disposeAsync());
+
+function givenInstance(
+  id: string,
+  privateIpAddress: string,
+  tags: Record<string, string> = {},
+  state: Instance['state'] = 'running',
+): void {
+  const all = { 'aws:autoscaling:groupName': 'web', ...tags };
+  ec2.instances.set(id, { tags: new Map(Object.entries(all)), privateIpAddress, state });
+}
 
 describe.skipIf(skipped)('a consumer', () => {
-  test.for([runtimeApi, script])('$name does not start when its first look fails', async (consumer) => {
+  test.for([runtimeApi, script])('$name does not start when its first run fails', async (consumer) => {
     const PATH = await pathWithAws(folder, '', 255);
     await expect(consumer.start(surroundingsIn(folder, { environment: { PATH } }))).rejects.toThrow(
       /has not begun: .*EC2 gave no whole answer|Command failed/,
     );
   });
 
-  test.for([runtimeApi, script])('$name takes a tagged instance out in a folder with spaces', takesATaggedInstanceOut);
-
-  test.skipIf(chefSkipped).for([chef])(
-    '$name takes a tagged instance out in a folder with spaces',
+  test.for([own, runtimeApi, script])(
+    '$name takes a tagged instance out, and adds none that does not serve',
     takesATaggedInstanceOut,
   );
+  test.skipIf(chefSkipped).for([chef])(
+    '$name takes a tagged instance out, and adds none that does not serve',
+    takesATaggedInstanceOut,
+  );
+
+  async function takesATaggedInstanceOut(consumer: Consumer): Promise<void> {
+    givenInstance(A, '127.0.0.2', { [DEFAULT_TAG.key]: 'no' });
+    givenInstance(B, '127.0.0.3', TAGGED);
+    givenInstance('i-00000003', '127.0.0.4', { 'aws:autoscaling:groupName': 'another' });
+    const states = ['pending', 'shutting-down', 'terminated', 'stopping', 'stopped'] as const;
+    for (const [n, state] of states.entries()) givenInstance(`i-0000001${n}`, '127.0.0.9', {}, state);
+    const servers = [A, B].map((instanceId, n) => ({ instanceId, address: `127.0.0.${n + 2}`, port: 8080 }));
+    const options = { folder, port: await freePort(), mode: 'plain', environment: process.env } as const;
+    const haproxy = cleanup.adopt(await startLoadBalancer(options, servers), ({ stop }) => stop());
+    const environment = awsCli(ec2.url) as Record<string, string>;
+    const surroundings = { ...surroundingsIn(folder), ...haproxy, ec2Url: ec2.url, environment };
+    const { failures } = cleanup.adopt(await consumer.start(surroundings), ({ stop }) => stop());
+    await vi.waitFor(async () => expect(await haproxy.serversInPlace()).toEqual(new Set([A])), 60_000);
+    expect(failures).toEqual([]);
+  }
 });
 
-async function takesATaggedInstanceOut(consumer: typeof chef): Promise<void> {
-  await using started = new AsyncDisposableStack();
-  const ec2 = await startEc2Endpoint();
-  started.defer(() => ec2.close());
-  const servers = ['i-00000001', 'i-00000002'].map((instanceId, n) => ({
-    instanceId,
-    address: `127.0.0.${n + 2}`,
-    port: 8080,
-  }));
-  for (const { instanceId, address } of servers) {
-    const tags = new Map([['aws:autoscaling:groupName', 'web']]);
-    if (instanceId === 'i-00000002') tags.set('remove_from_lb', 'yes');
-    ec2.instances.set(instanceId, { tags, privateIpAddress: address, state: 'running' });
+describe.skipIf(skipped)("the proof's own consumer", () => {
+  let reloads: number;
+  let surroundings: Surroundings;
+
+  beforeEach(async () => {
+    surroundings = surroundingsIn(folder, { ec2Url: ec2.url });
+    // This process plays HAProxy's master, and counts the signals for a reload.
+    await writeFile(surroundings.pidFile, String(process.pid));
+    await writeFile(surroundings.configFile, surroundings.staticConfiguration);
+    reloads = 0;
+    const countReload = () => {
+      reloads += 1;
+    };
+    process.on('SIGUSR2', countReload);
+    cleanup.defer(() => void process.off('SIGUSR2', countReload));
+  });
+
+  test('reloads HAProxy only when the servers have changed', async () => {
+    givenInstance(A, '127.0.0.2');
+    givenInstance(B, '127.0.0.3');
+    const { failures } = await startOwn();
+    await vi.waitFor(() => expect(reloads).toBe(1), 20_000);
+    const { mtimeMs } = await stat(surroundings.configFile);
+    const asked = ec2.calls.length;
+    await vi.waitFor(() => expect(ec2.calls.length).toBeGreaterThan(asked + 1), 20_000);
+    expect(reloads).toBe(1);
+    expect((await stat(surroundings.configFile)).mtimeMs).toBe(mtimeMs);
+    givenInstance(B, '127.0.0.3', TAGGED);
+    await vi.waitFor(() => expect(reloads).toBe(2), 20_000);
+    expect(await servers()).toEqual([`${A} 127.0.0.2:8080`]);
+    expect(failures).toEqual([]);
+  });
+
+  test('leaves HAProxy as it is, and says why, when EC2 fails or HAProxy refuses the configuration', async () => {
+    givenInstance(A, '127.0.0.2');
+    const { failures } = await startOwn();
+    const before = await servers();
+    ec2.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
+    await vi.waitFor(() => expect(failures.at(-1)).toContain('Unauthorized'), 20_000);
+    givenInstance(B, 'nowhere');
+    ec2.lastingFault = undefined;
+    await vi.waitFor(() => expect(failures.at(-1)).toContain('haproxy -c'), 20_000);
+    expect(await servers()).toEqual(before);
+    expect(reloads).toBe(1);
+    // A reload for the refused configuration would be counted before this one.
+    givenInstance(B, '127.0.0.3');
+    await vi.waitFor(async () => expect(await servers()).toHaveLength(2), 20_000);
+    await vi.waitFor(() => expect(reloads).toBeGreaterThan(1), 20_000);
+    expect(reloads).toBe(2);
+  });
+
+  async function startOwn(): Promise<RunningConsumer> {
+    return cleanup.adopt(await own.start(surroundings, 50), ({ stop }) => stop());
   }
-  const haproxy = await startHaproxy(
-    { folder, port: await freePort(), careful: false, environment: process.env },
-    servers,
-  );
-  started.defer(() => haproxy.stop());
-  const environment = awsCli(ec2.url) as Record<string, string>;
-  const running = await consumer.start({ ...surroundingsIn(folder), ...haproxy, ec2Url: ec2.url, environment });
-  started.defer(() => running.stop());
-  await vi.waitFor(
-    async () => {
-      const names = [...((await haproxy.serversInPlace()) ?? [])];
-      expect(names.filter((name) => name.startsWith('i-'))).toEqual(['i-00000001']);
-    },
-    { timeout: 60_000 },
-  );
-  expect(running.failures).toEqual([]);
-}
+
+  async function servers(): Promise<string[]> {
+    const written = await readFile(surroundings.configFile, 'utf8');
+    return [...written.matchAll(/^ {4}server (.*)$/gm)].map(([, server = '']) => server);
+  }
+});

@@ -1,41 +1,24 @@
-import { styleText } from 'node:util';
-import { CAUSES, type Cause } from './load.ts';
-import { SCENARIOS, type ScenarioName, type ScenarioOutcome } from './scenario.ts';
+import { align } from '../table.ts';
+import { CAUSES, type Cause } from './requests.ts';
+import { SCENARIOS, type ScenarioOutcome } from './scenario.ts';
 
 /** What `--json` prints. */
-export interface Report {
-  /** The consumer of the scenario with the function; without this scenario, the consumer of the others. */
-  readonly consumer: string;
-  readonly consumerVersion: string;
-  readonly haproxy: string;
-  readonly haproxies: number;
+export interface Report extends About {
   readonly scenarios: readonly Figures[];
 }
 
-/** The figures of a scenario; times in milliseconds. */
-export interface Figures {
-  readonly name: ScenarioName;
+/** What a run of the proof was made with. */
+export interface About {
+  /** The consumer of the scenario with the function; without this scenario, the consumer of the comparisons. */
   readonly consumer: string;
-  readonly sent: number;
-  readonly answered: number;
-  readonly lost: number;
-  readonly lostByCause: Readonly<Record<Cause, number>>;
-  /** Percentiles of the answered requests, from the moment when each was due. */
-  readonly p50Ms: number | null;
-  readonly p99Ms: number | null;
-  /** How late the load generator sent the latest request. */
-  readonly latestMs: number;
-  readonly scaleIns: number;
-  readonly hookToTagMs: Spread | null;
-  readonly tagToOutMs: Spread | null;
-  /** Requests that the instance from the warm pool answered after its return. */
-  readonly answeredAfterReturn: number;
+  readonly consumerVersion: string;
+  /** HAProxy's version. */
+  readonly haproxy: string;
+  readonly haproxies: number;
 }
 
-interface Spread {
-  readonly median: number;
-  readonly longest: number;
-}
+/** The figures of a scenario; times in milliseconds. */
+export type Figures = ReturnType<typeof figuresOf>;
 
 /** A scenario with its figures. */
 export interface Evaluated extends ScenarioOutcome {
@@ -46,7 +29,7 @@ export function evaluate(outcome: ScenarioOutcome): Evaluated {
   return { ...outcome, figures: figuresOf(outcome) };
 }
 
-function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutcome): Figures {
+function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutcome) {
   const latencies = results.filter(({ server }) => server !== undefined).map(({ ms }) => ms);
   const lostByCause = Object.fromEntries(
     CAUSES.map((cause) => [cause, results.filter((result) => result.cause === cause).length]),
@@ -58,12 +41,15 @@ function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutc
     answered: latencies.length,
     lost: results.length - latencies.length,
     lostByCause,
+    // Of the answered requests, counted from the due time of each.
     p50Ms: percentile(latencies, 50),
     p99Ms: percentile(latencies, 99),
+    // How late the load generator sent the latest request.
     latestMs: Math.round(results.reduce((latest, { lateMs }) => Math.max(latest, lateMs), 0)),
     scaleIns: scaleIns.length,
     hookToTagMs: spread(scaleIns.map(({ hookAt, taggedAt }) => between(hookAt, taggedAt))),
     tagToOutMs: spread(scaleIns.map(({ taggedAt, outAt }) => between(taggedAt, outAt))),
+    // Requests that the instance from the warm pool answered after its return.
     answeredAfterReturn: results.filter(({ server, at }) => server === returned.instanceId && at > returned.at).length,
   };
 }
@@ -72,7 +58,7 @@ function between(from: number | undefined, to: number | undefined): number | und
   return from === undefined || to === undefined ? undefined : to - from;
 }
 
-function spread(times: readonly (number | undefined)[]): Spread | null {
+function spread(times: readonly (number | undefined)[]) {
   const known = times.filter((time) => time !== undefined);
   const [median, longest] = [percentile(known, 50), percentile(known, 100)];
   return median === null || longest === null ? null : { median, longest };
@@ -83,9 +69,6 @@ function percentile(values: readonly number[], rank: number): number | null {
   const value = values.toSorted((a, b) => a - b)[Math.max(0, Math.ceil((rank / 100) * values.length) - 1)];
   return value === undefined ? null : Math.round(value);
 }
-
-const LABEL_WIDTH = 34;
-const COLUMN_WIDTH = 19;
 
 const CAUSE_NAMES: Readonly<Record<Cause, string>> = {
   reset: 'reset',
@@ -100,31 +83,23 @@ const CAUSE_NAMES: Readonly<Record<Cause, string>> = {
 /** The figures of the scenarios side by side, as lines of text. */
 export function tableOf(figures: readonly Figures[]): string {
   const causes = CAUSES.filter((cause) => figures.some(({ lostByCause }) => lostByCause[cause] > 0));
-  const rows: [string, (figures: Figures) => string][] = [
-    ['', ({ name }) => SCENARIOS[name]],
-    ['consumer', ({ consumer }) => consumer],
-    ['requests sent', ({ sent }) => count(sent)],
-    ['answered', ({ answered }) => count(answered)],
-    ['lost', ({ lost }) => count(lost)],
-    ...causes.map((cause): [string, (figures: Figures) => string] => [
-      `  ${CAUSE_NAMES[cause]}`,
-      ({ lostByCause }) => count(lostByCause[cause]),
-    ]),
-    ['latency, p50', ({ p50Ms }) => milliseconds(p50Ms)],
-    ['latency, p99', ({ p99Ms }) => milliseconds(p99Ms)],
-    ['scale-ins', ({ scaleIns }) => count(scaleIns)],
-    ['hook to tag, median', ({ hookToTagMs }) => milliseconds(hookToTagMs?.median)],
-    ['hook to tag, longest', ({ hookToTagMs }) => milliseconds(hookToTagMs?.longest)],
-    ['tag to out of HAProxy, median', ({ tagToOutMs }) => milliseconds(tagToOutMs?.median)],
-    ['tag to out of HAProxy, longest', ({ tagToOutMs }) => milliseconds(tagToOutMs?.longest)],
-    ['answered by the returned instance', ({ answeredAfterReturn }) => count(answeredAfterReturn)],
-  ];
-  return rows
-    .map(([label, cell]) => {
-      const line = `${label.padEnd(LABEL_WIDTH)}${figures.map((column) => cell(column).padStart(COLUMN_WIDTH)).join('')}`;
-      return label === '' || label === 'lost' ? styleText('bold', line) : line;
-    })
-    .join('\n');
+  const row = (label: string, cell: (figures: Figures) => string) => [label, ...figures.map(cell)];
+  return align([
+    row('', ({ name }) => SCENARIOS[name]),
+    row('consumer', ({ consumer }) => consumer),
+    row('requests sent', ({ sent }) => count(sent)),
+    row('answered', ({ answered }) => count(answered)),
+    row('lost', ({ lost }) => count(lost)),
+    ...causes.map((cause) => row(`  ${CAUSE_NAMES[cause]}`, ({ lostByCause }) => count(lostByCause[cause]))),
+    row('latency, p50', ({ p50Ms }) => milliseconds(p50Ms)),
+    row('latency, p99', ({ p99Ms }) => milliseconds(p99Ms)),
+    row('scale-ins', ({ scaleIns }) => count(scaleIns)),
+    row('hook to tag, median', ({ hookToTagMs }) => milliseconds(hookToTagMs?.median)),
+    row('hook to tag, longest', ({ hookToTagMs }) => milliseconds(hookToTagMs?.longest)),
+    row('tag to out of HAProxy, median', ({ tagToOutMs }) => milliseconds(tagToOutMs?.median)),
+    row('tag to out of HAProxy, longest', ({ tagToOutMs }) => milliseconds(tagToOutMs?.longest)),
+    row('answered by the returned instance', ({ answeredAfterReturn }) => count(answeredAfterReturn)),
+  ]).join('\n');
 }
 
 function count(number: number): string {

@@ -1,5 +1,5 @@
-// A server behind the load balancer, in a process of its own: `node fleet-process.ts INSTANCE-ID ADDRESS PORT`. It answers
-// after as many milliseconds as it is asked to, with what the request held and its own name.
+// A server behind the load balancer: `node fleet-process.ts INSTANCE-ID ADDRESS PORT`. Each answer comes after the number
+// of milliseconds in the request, and repeats the request with the name of this server.
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,11 +13,11 @@ const server = createServer((request, response) => {
       await sleep(Number(url.searchParams.get('ms')));
       response.end(`${url.searchParams.get('number')} ${body} ${instanceId}`);
     })
-    // A client that went away wants no answer.
+    // The client has gone away.
     .catch(() => response.destroy());
 });
-// Longer than HAProxy keeps an idle connection, so that it is never this side that closes one.
+// Longer than HAProxy keeps an idle connection, so that HAProxy always closes first.
 server.keepAliveTimeout = 120_000;
 server.listen(Number(port), address, () => process.send?.('ready'));
-// Nobody is left to stop it.
+// The parent has ended.
 process.on('disconnect', () => process.exit());

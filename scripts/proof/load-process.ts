@@ -1,10 +1,18 @@
-// The load generator, in a process of its own: sends each request at its time, whatever became of those before, and
-// never one twice. The parent sends the plan once; it gets the counts while the load runs, and every result at the end.
+// The load generator, a process of its own. It sends each request once, at the planned time, and never waits for earlier
+// answers. The parent sends the order, gets the counts while the load runs, and gets every result at the end.
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cause, type LoadOrder, type PlannedRequest, type Result, requestMix } from './load.ts';
 import { KEEP_ALIVE_MS } from './plan.ts';
+import { CAUSES, type LoadPlan, type PlannedRequest, plannedRequests, type Result } from './requests.ts';
+
+/** What to send, and to which ports of 127.0.0.1 in turns. */
+export interface LoadOrder {
+  readonly plan: LoadPlan;
+  readonly ports: readonly number[];
+  /** Milliseconds after which a request without an answer is lost; 5 s by default. */
+  readonly timeoutMs?: number;
+}
 
 /** The messages to the parent. */
 export type LoadMessage =
@@ -15,20 +23,16 @@ export type LoadMessage =
 const TIMEOUT_MS = 5000;
 const REPORT_EVERY_MS = 250;
 
-// Gives an idle connection up before HAProxy does: which of the two closes it is then never a matter of chance.
+// Closes an idle connection before HAProxy does, so that chance does not decide which side closes it.
 const kept = new Agent({ keepAlive: true, timeout: KEEP_ALIVE_MS / 2 });
 
-class Lost extends Error {
-  readonly why: Cause;
-
-  constructor(why: Cause, detail?: string) {
-    super(detail);
-    this.why = why;
-  }
-}
-
-async function send(planned: PlannedRequest, port: number, timeoutMs: number): Promise<string> {
-  const { number, method, keptAlive, answerMs } = planned;
+/** Sends one request, and returns the server that answered, or the cause of the loss. */
+async function send(
+  { number, method, keptAlive, answerMs }: PlannedRequest,
+  port: number,
+  timeoutMs: number,
+): Promise<Pick<Result, 'server' | 'cause' | 'detail'>> {
+  const timeout = AbortSignal.timeout(timeoutMs);
   const sending = request({
     host: '127.0.0.1',
     port,
@@ -36,26 +40,25 @@ async function send(planned: PlannedRequest, port: number, timeoutMs: number): P
     path: `/?number=${number}&ms=${answerMs}`,
     agent: keptAlive ? kept : false,
     timeout: timeoutMs,
+    signal: timeout,
   });
   const body = method === 'POST' ? `order-${number}` : '';
-  const deadline = setTimeout(() => sending.destroy(new Lost('timeout')), timeoutMs);
   try {
     const response = await responseTo(sending.end(body));
     const content = await text(response);
-    if (response.statusCode !== 200) {
-      const status = String(response.statusCode);
-      throw new Lost(status === '502' || status === '503' || status === '504' ? status : 'other', `status ${status}`);
+    const status = String(response.statusCode);
+    if (status !== '200') {
+      return { cause: CAUSES.find((cause) => cause === status) ?? 'other', detail: `status ${status}` };
     }
-    const [, server] = /^(i-\w+)$/.exec(content.slice(`${number} ${body} `.length)) ?? [];
-    if (!server || !content.startsWith(`${number} ${body} `)) throw new Lost('other', `wrong answer ${content}`);
-    return server;
+    const start = `${number} ${body} `;
+    const server = content.slice(start.length);
+    if (content.startsWith(start) && /^i-\w+$/.test(server)) return { server };
+    return { cause: 'other', detail: `wrong answer ${content}` };
   } catch (error) {
-    if (error instanceof Lost) throw error;
+    if (timeout.aborted) return { cause: 'timeout' };
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ECONNRESET' || code === 'EPIPE') throw new Lost(sending.reusedSocket ? 'reset on reuse' : 'reset');
-    throw new Lost('other', code ?? message);
-  } finally {
-    clearTimeout(deadline);
+    if (code !== 'ECONNRESET' && code !== 'EPIPE') return { cause: 'other', detail: code ?? message };
+    return { cause: sending.reusedSocket ? 'reset on reuse' : 'reset' };
   }
 }
 
@@ -70,29 +73,23 @@ async function run({ plan, ports, timeoutMs = TIMEOUT_MS }: LoadOrder): Promise<
   report({ startedAt });
   const sent: Promise<Result>[] = [];
   const reporting = setInterval(() => report({ sent: sent.length, lost }), REPORT_EVERY_MS);
-  for (const planned of requestMix(plan)) {
-    // Also when it is late: answers want to be read.
+  for (const planned of plannedRequests(plan)) {
+    // Waits even when the load is late, so that answers are read.
     await sleep(Math.max(0, planned.at - (performance.now() - started)));
-    sent.push(outcome(planned));
+    sent.push(resultOf(planned));
   }
   const results = await Promise.all(sent);
   clearInterval(reporting);
-  // The channel is closed once everything has gone through it.
+  // Closes the channel after the last message has passed.
   process.send?.({ results } satisfies LoadMessage, () => process.disconnect());
 
-  async function outcome(planned: PlannedRequest): Promise<Result> {
+  async function resultOf(planned: PlannedRequest): Promise<Result> {
     const afterDue = () => performance.now() - started - planned.at;
     // A timer may be a moment early.
     const lateMs = Math.max(0, afterDue());
-    const ended = () => ({ at: planned.at, lateMs, ms: afterDue() });
-    try {
-      const server = await send(planned, ports[planned.number % ports.length] ?? 0, timeoutMs);
-      return { ...ended(), server };
-    } catch (error) {
-      if (!(error instanceof Lost)) throw error;
-      lost += 1;
-      return { ...ended(), cause: error.why, ...(error.message && { detail: error.message }) };
-    }
+    const end = await send(planned, ports[planned.number % ports.length] ?? 0, timeoutMs);
+    if (end.cause) lost += 1;
+    return { at: planned.at, lateMs, ms: afterDue(), ...end };
   }
 }
 
@@ -101,5 +98,5 @@ function report(message: LoadMessage): void {
 }
 
 process.once('message', (order: LoadOrder) => void run(order));
-// Nobody is left to report to.
+// The parent has ended.
 process.on('disconnect', () => process.exit());

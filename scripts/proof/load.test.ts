@@ -1,179 +1,143 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { type PlannedRequest, type Result, requestMix, startLoad } from './load.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { startLoad } from './load.ts';
+import { type Cause, type PlannedRequest, plannedRequests, type Result } from './requests.ts';
 
 const PLAN = { seed: 1, requestsPerSecond: 400, loadMs: 1000 };
 const SERVER = 'i-0a1b2c3d4e5f60700';
+const planned = plannedRequests(PLAN);
 
-describe('the plan of the load', () => {
-  test('is the same for the same seed, and another for another', () => {
-    expect(requestMix(PLAN)).toEqual(requestMix(PLAN));
-    expect(requestMix({ ...PLAN, seed: 2 })).not.toEqual(requestMix(PLAN));
-  });
-
-  test('is a quarter POST, partly over connections kept alive, answered within 20 to 400 ms, at an even rate', () => {
-    const load = requestMix({ seed: 1, requestsPerSecond: 1000, loadMs: 10_000 });
-    expect(load.map(({ at }) => at)).toEqual(Array.from({ length: 10_000 }, (_, n) => n));
-    expect(load.filter(({ method }) => method === 'POST').length / load.length).toBeCloseTo(0.25, 1);
-    expect(load.filter(({ keptAlive }) => keptAlive).length / load.length).toBeCloseTo(0.6, 1);
-    const answers = load.map(({ answerMs }) => answerMs);
-    expect([Math.min(...answers), Math.max(...answers)]).toEqual([20, 400]);
-  });
-});
-
-/** A request as it came to the server. */
-interface Received {
-  readonly number: number;
-  readonly ms: number;
-  readonly method: string | undefined;
-  readonly body: string;
-  readonly keptAlive: boolean;
-  readonly socket: Socket;
+/** An answer that makes a request lost: the request's number, what the server does, and the expected result. */
+interface Fault {
+  number: number;
+  readonly answer: (response: ServerResponse, rightAnswer: string) => unknown;
+  readonly cause: Cause;
+  readonly detail?: string;
 }
 
-describe('the load generator', () => {
-  const planned = requestMix(PLAN);
-  const received: Received[][] = [[], []];
-  let results: readonly Result[];
+const reset = (response: ServerResponse) => response.req.socket.resetAndDestroy();
+// The server chooses these: the first of each method over a connection that is used again.
+const resetOnReuse: Record<string, Fault> = {
+  GET: { number: Number.NaN, answer: reset, cause: 'reset on reuse' },
+  POST: { number: Number.NaN, answer: reset, cause: 'reset on reuse' },
+};
+const faults: Fault[] = [
+  { number: nth(0, { method: 'POST', keptAlive: false }), answer: reset, cause: 'reset' },
+  { number: nth(20, { method: 'GET', keptAlive: false }), answer: reset, cause: 'reset' },
+  ...Object.values(resetOnReuse),
+  wrong(nth(40, { method: 'GET' }), (right) => right.replace(/^\d/, '9')),
+  wrong(nth(10, { method: 'POST' }), (right) => right.replace('order-', 'other-')),
+  wrong(nth(50, { method: 'GET' }), (right) => right.replace(SERVER, '')),
+  {
+    number: nth(20, { method: 'POST' }),
+    answer: (response, right) => response.writeHead(503).end(right),
+    cause: '503',
+    detail: 'status 503',
+  },
+  {
+    number: nth(60, { method: 'GET' }),
+    answer: (response, right) => response.writeHead(404).end(right),
+    cause: 'other',
+    detail: 'status 404',
+  },
+  {
+    number: nth(80, { method: 'GET' }),
+    answer: ({ req }) => req.socket.end('not HTTP\r\n\r\n'),
+    cause: 'other',
+    detail: 'HPE_INVALID_CONSTANT',
+  },
+];
 
-  beforeAll(async () => {
-    const servers = received.map((own) => createServer((request, response) => void answer(own, request, response)));
-    const ports = await Promise.all(servers.map(portOf));
-    const load = await startLoad({ plan: PLAN, ports });
-    results = await load.results;
-    await load.stop();
-    for (const server of servers) server.close().closeAllConnections();
-  });
+/** The number of the nth planned request of this kind, after the first 50. */
+function nth(n: number, kind: Partial<PlannedRequest>): number {
+  const isOfKind = (request: PlannedRequest) => expect.objectContaining(kind).asymmetricMatch(request);
+  return planned.slice(50).filter(isOfKind)[n]?.number ?? Number.NaN;
+}
 
-  const faults = {
-    resetPost: ofKind({ method: 'POST', keptAlive: false }),
-    resetGet: ofKind({ method: 'GET', keptAlive: false }, 20),
-    // The server chooses them: the first of each kind that comes over a connection that has served before.
-    resetReusedPost: Number.NaN,
-    resetReusedGet: Number.NaN,
-    wrongNumber: ofKind({ method: 'GET' }, 40),
-    wrongBody: ofKind({ method: 'POST' }, 10),
-    noName: ofKind({ method: 'GET' }, 50),
-    unavailable: ofKind({ method: 'POST' }, 20),
-    notFound: ofKind({ method: 'GET' }, 60),
-    garbage: ofKind({ method: 'GET' }, 80),
-  };
+function wrong(number: number, change: (rightAnswer: string) => string): Fault {
+  const right = `${number} ${planned[number]?.method === 'POST' ? `order-${number}` : ''} ${SERVER}`;
+  const answer = change(right);
+  return { number, answer: (response) => response.end(answer), cause: 'other', detail: `wrong answer ${answer}` };
+}
 
-  function ofKind(kind: Partial<PlannedRequest>, skip = 0): number {
-    const such = planned
-      .slice(50)
-      .filter((request) => Object.entries(kind).every(([k, v]) => request[k as 'at'] === v));
-    return such[skip]?.number ?? Number.NaN;
+/** The requests as they came to two servers. */
+const received: { request: Partial<PlannedRequest>; body: string; socket: Socket; server: number }[] = [];
+let results: readonly Result[];
+
+beforeAll(async () => {
+  const servers = [0, 1].map((n) => createServer((request, response) => void answer(n, request, response)));
+  const load = await startLoad({ plan: PLAN, ports: await Promise.all(servers.map(portOf)) });
+  results = await load.results;
+  await load.stop();
+  for (const server of servers) server.close().closeAllConnections();
+});
+
+async function answer(server: number, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const query = new URL(request.url ?? '', 'http://server').searchParams;
+  const number = Number(query.get('number'));
+  const { method = '', socket } = request;
+  const body = await text(request);
+  const isUsedAgain = received.some((other) => other.socket === socket);
+  const keptAlive = request.headers.connection === 'keep-alive';
+  const asPlanned = { number, answerMs: Number(query.get('ms')), method, keptAlive } as Partial<PlannedRequest>;
+  received.push({ request: asPlanned, body, socket, server });
+  const onReuse = resetOnReuse[method];
+  if (isUsedAgain && onReuse && Number.isNaN(onReuse.number) && !faults.some((fault) => fault.number === number)) {
+    onReuse.number = number;
   }
+  const rightAnswer = `${number} ${body} ${SERVER}`;
+  const fault = faults.find((fault) => fault.number === number);
+  if (fault) fault.answer(response, rightAnswer);
+  else response.end(rightAnswer);
+}
 
-  async function answer(own: Received[], request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '', 'http://server');
-    const number = Number(url.searchParams.get('number'));
-    const body = await text(request);
-    const keptAlive = request.headers.connection === 'keep-alive';
-    const ms = Number(url.searchParams.get('ms'));
-    const reused = own.some(({ socket }) => socket === request.socket);
-    own.push({ number, ms, method: request.method, body, keptAlive, socket: request.socket });
-    if (reused && !Object.values(faults).includes(number)) {
-      if (request.method === 'POST' && Number.isNaN(faults.resetReusedPost)) faults.resetReusedPost = number;
-      if (request.method === 'GET' && Number.isNaN(faults.resetReusedGet)) faults.resetReusedGet = number;
-    }
-    switch (number) {
-      case faults.resetPost:
-      case faults.resetGet:
-      case faults.resetReusedPost:
-      case faults.resetReusedGet:
-        request.socket.resetAndDestroy();
-        return;
-      case faults.wrongNumber:
-        response.end(`${number + 1} ${body} ${SERVER}`);
-        return;
-      case faults.wrongBody:
-        response.end(`${number} order-${number - 1} ${SERVER}`);
-        return;
-      case faults.noName:
-        response.end(`${number} ${body} `);
-        return;
-      case faults.unavailable:
-        response.writeHead(503).end(`${number} ${body} ${SERVER}`);
-        return;
-      case faults.notFound:
-        response.writeHead(404).end(`${number} ${body} ${SERVER}`);
-        return;
-      case faults.garbage:
-        request.socket.end('no answer at all\r\n\r\n');
-        return;
-      default:
-        response.end(`${number} ${body} ${SERVER}`);
-    }
-  }
+test('each request is sent once, as planned, also if it is lost', () => {
+  const inOrder = received.toSorted((a, b) => (a.request.number ?? 0) - (b.request.number ?? 0));
+  expect(inOrder.map(({ request, body }) => ({ ...request, body }))).toEqual(
+    planned.map(({ at: _, ...request }) => ({
+      ...request,
+      body: request.method === 'POST' ? `order-${request.number}` : '',
+    })),
+  );
+});
 
-  const byNumber = () => received.flat().toSorted((a, b) => a.number - b.number);
+test('the ports are used in turns', () => {
+  expect(received.filter(({ request, server }) => (request.number ?? 0) % 2 !== server)).toEqual([]);
+});
 
-  test('sends each request once, as planned, and none of those that were lost again', () => {
-    expect(
-      byNumber().map(({ number, ms, method, body, keptAlive }) => ({ number, ms, method, body, keptAlive })),
-    ).toEqual(
-      planned.map(({ number, answerMs, method, keptAlive }) => ({
-        number,
-        ms: answerMs,
-        method,
-        body: method === 'POST' ? `order-${number}` : '',
-        keptAlive,
-      })),
-    );
+test('a connection is used again only if it is kept alive', () => {
+  const connections = [...Map.groupBy(received, ({ socket }) => socket).values()];
+  const [kept = [], single = []] = [true, false].map((keptAlive) =>
+    connections.filter(([first]) => first?.request.keptAlive === keptAlive),
+  );
+  expect(kept.length).toBeLessThan(planned.filter(({ keptAlive }) => keptAlive).length);
+  expect(single).toHaveLength(planned.filter(({ keptAlive }) => !keptAlive).length);
+});
+
+test('each result is in order, with the server that answered or the cause of the loss', () => {
+  expect(results.map(({ at }) => at)).toEqual(planned.map(({ at }) => at));
+  const expected = planned.map(({ number }) => {
+    const { cause, detail } = faults.find((fault) => fault.number === number) ?? {};
+    return cause ? { cause, detail } : { server: SERVER };
   });
+  expect(results.map(({ server, cause, detail }) => ({ server, cause, detail }))).toEqual(expected);
+  expect(results.filter(({ cause }) => cause)).toHaveLength(10);
+});
 
-  test('takes the ports in turns', () => {
-    expect(received.map((own) => new Set(own.map(({ number }) => number % 2)))).toEqual([new Set([0]), new Set([1])]);
-  });
+test('each result says how late the request was sent', () => {
+  expect(results.every(({ lateMs }) => lateMs >= 0)).toBe(true);
+  expect(results.some(({ lateMs }) => lateMs > 0)).toBe(true);
+});
 
-  test('counts a request without an answer in time as lost', async () => {
-    const server = createServer(() => {});
-    const plan = { seed: 1, requestsPerSecond: 1000, loadMs: 1 };
-    const load = await startLoad({ plan, ports: [await portOf(server)], timeoutMs: 50 });
-    expect(await load.results).toEqual([expect.objectContaining({ at: 0, cause: 'timeout' })]);
-    await load.stop();
-    server.close().closeAllConnections();
-  });
-
-  test('uses the connections that it keeps alive again, and no others', () => {
-    const bySocket = Map.groupBy(received.flat(), ({ socket }) => socket);
-    const kept = [...bySocket.values()].filter(([first]) => first?.keptAlive);
-    const single = [...bySocket.values()].filter(([first]) => !first?.keptAlive);
-    expect(kept.length).toBeLessThan(planned.filter(({ keptAlive }) => keptAlive).length);
-    expect(single.every(({ length }) => length === 1)).toBe(true);
-    expect(single).toHaveLength(planned.filter(({ keptAlive }) => !keptAlive).length);
-  });
-
-  test('reports how late it sent each request', () => {
-    expect(results.every(({ lateMs }) => lateMs >= 0)).toBe(true);
-    expect(results.some(({ lateMs }) => lateMs > 0)).toBe(true);
-  });
-
-  test('reports each request in its place, with who answered it or how it was lost', () => {
-    expect(results.map(({ at }) => at)).toEqual(planned.map(({ at }) => at));
-    const lost = Object.fromEntries(
-      Object.entries(faults).map(([fault, number]) => [fault, [results[number]?.cause, results[number]?.detail]]),
-    );
-    expect(lost).toEqual({
-      resetPost: ['reset', undefined],
-      resetGet: ['reset', undefined],
-      resetReusedPost: ['reset on reuse', undefined],
-      resetReusedGet: ['reset on reuse', undefined],
-      wrongNumber: ['other', expect.stringContaining(`wrong answer ${faults.wrongNumber + 1}`)],
-      wrongBody: ['other', expect.stringContaining('wrong answer')],
-      noName: ['other', expect.stringContaining('wrong answer')],
-      unavailable: ['503', 'status 503'],
-      notFound: ['other', 'status 404'],
-      garbage: ['other', expect.stringMatching(/^HPE_/)],
-    });
-    const others = results.filter((_, number) => !Object.values(faults).includes(number));
-    expect(new Set(others.map(({ server, cause }) => server ?? cause))).toEqual(new Set([SERVER]));
-    expect(results.filter(({ server }) => server === undefined)).toHaveLength(Object.keys(faults).length);
-  });
+test('a request without an answer in time is lost', async () => {
+  const server = createServer(() => {});
+  const plan = { seed: 1, requestsPerSecond: 1000, loadMs: 1 };
+  const load = await startLoad({ plan, ports: [await portOf(server)], timeoutMs: 50 });
+  expect(await load.results).toEqual([expect.objectContaining({ at: 0, cause: 'timeout' })]);
+  await load.stop();
+  server.close().closeAllConnections();
 });
 
 async function portOf(server: Server): Promise<number> {

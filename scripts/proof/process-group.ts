@@ -3,10 +3,8 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A command, with all processes that it starts. */
+/** A command and all processes that it starts. */
 export interface ProcessGroup {
-  /** Resolves with the exit when the command has ended and its last line was read: "exit code 1", "SIGKILL". */
-  readonly ended: Promise<string>;
   /** Ends the command and every process of its group. */
   stop(): Promise<void>;
 }
@@ -16,7 +14,9 @@ export interface ProcessGroupOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Gets each line of standard output and standard error. */
   readonly onLine: (line: string) => void;
-  /** Ends the group when it is aborted. Ctrl-C in a terminal does not reach another process group. */
+  /** Called after the last line if the command ends before `stop`, with "exit code 1" or "SIGKILL". */
+  readonly onEnd: (how: string) => void;
+  /** Ends the group. Ctrl-C in a terminal does not reach another process group. */
   readonly signal: AbortSignal;
 }
 
@@ -26,20 +26,21 @@ const OUTPUT_TIMEOUT_MS = 500;
 
 /**
  * Starts a command in a process group of its own.
- * @throws Error when it cannot be started.
+ * @throws Error when the command cannot be started.
  */
 export async function startProcessGroup(
   command: string,
   args: readonly string[],
-  { environment, onLine, signal }: ProcessGroupOptions,
+  { environment, onLine, onEnd, signal }: ProcessGroupOptions,
 ): Promise<ProcessGroup> {
   signal.throwIfAborted();
   const child = spawn(command, args, { env: environment, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   for (const input of [child.stdout, child.stderr]) createInterface({ input }).on('line', onLine);
+  let stopping = false;
   const closed = new Promise((resolve) => child.once('close', resolve));
   const ended = once(child, 'exit').then(async ([code, killedBy]) => {
     await Promise.race([closed, sleep(OUTPUT_TIMEOUT_MS, undefined, { ref: false })]);
-    return String(killedBy ?? `exit code ${code}`);
+    if (!stopping) onEnd(killedBy ?? `exit code ${code}`);
   });
   await Promise.race([once(child, 'spawn'), ended]);
 
@@ -54,8 +55,8 @@ export async function startProcessGroup(
   signal.addEventListener('abort', endEarly);
 
   return {
-    ended,
     async stop() {
+      stopping = true;
       signal.removeEventListener('abort', endEarly);
       kill('SIGTERM');
       const impatience = setTimeout(kill, STOP_TIMEOUT_MS, 'SIGKILL');

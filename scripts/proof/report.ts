@@ -3,22 +3,18 @@ import { dirname } from 'node:path';
 import { styleText } from 'node:util';
 import type { Terminal } from '../command.ts';
 import { chartOf } from './chart.ts';
-import { evaluate, type Report, tableOf } from './figures.ts';
+import { type About, evaluate, type Report, tableOf } from './figures.ts';
 import type { ScenarioOutcome } from './scenario.ts';
-import { problemsOf, type Terms } from './verdict.ts';
-
-/** A run of the proof, apart from the outcomes of its scenarios. */
-export interface Run extends Terms {
-  readonly about: Omit<Report, 'scenarios'>;
-}
+import { problemsOf, type Run } from './verdict.ts';
 
 /**
- * Prints table and verdict, and draws the chart last: a chart that cannot be written must not hide the figures.
+ * Prints table and verdict, and then draws the chart. A chart that cannot be written does not hide the figures.
  * @returns the exit code.
  * @throws Error when the chart cannot be written.
  */
 export async function report(
   run: Run,
+  about: About,
   outcomes: readonly ScenarioOutcome[],
   { json, chart }: { readonly json: boolean; readonly chart: string },
   terminal: Terminal,
@@ -28,7 +24,7 @@ export async function report(
   const problems = problemsOf(run, scenarios);
   const say = json ? terminal.err : terminal.out;
   say(`\n${tableOf(figures)}\n`);
-  if (json) terminal.out(JSON.stringify({ ...run.about, scenarios: figures } satisfies Report));
+  if (json) terminal.out(JSON.stringify({ ...about, scenarios: figures } satisfies Report));
   for (const problem of problems) terminal.err(styleText('red', `not proved: ${problem}`));
   try {
     await mkdir(dirname(chart), { recursive: true });

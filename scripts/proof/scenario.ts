@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readSettings } from '../../src/settings.ts';
+import { DEFAULT_TAG } from '../../src/settings.ts';
 import type { Consumer } from './consumer.ts';
 import { own } from './consumers/own.ts';
-import type { Result } from './load.ts';
+import type { Result } from './requests.ts';
 import { type StageOptions, setStage } from './stage.ts';
 
-/** The scenarios, named after their measure against lost requests. */
+/** The scenarios, named after what protects requests in them. */
 export const SCENARIOS = {
   nothing: 'without anything',
   careful: 'careful HAProxy',
@@ -14,14 +14,14 @@ export const SCENARIOS = {
 export type ScenarioName = keyof typeof SCENARIOS;
 
 /**
- * The consumer of a scenario. A comparison needs a program that drops dead servers from haproxy.cfg, and not every
- * consumer does. So all comparisons have the same one.
+ * The consumer of a scenario. A comparison needs a consumer that drops dead servers from haproxy.cfg, and not every
+ * consumer does. So all comparisons have the same consumer.
  */
 export function consumerOf(name: ScenarioName, chosen: Consumer): Consumer {
   return name === 'function' ? chosen : own;
 }
 
-/** One instance that left. Times are milliseconds since the load began; absent is what did not happen. */
+/** One instance that left. Times are in milliseconds since the load began; a time is absent if the event did not happen. */
 export interface ScaleIn {
   readonly instanceId: string;
   readonly hookAt?: number;
@@ -31,10 +31,9 @@ export interface ScaleIn {
   killedAt?: number;
 }
 
-/** The instance that came back from the warm pool. */
-export interface Return {
+/** The instance that came back from the warm pool, at this number of milliseconds since the load began. */
+export interface WarmPoolReturn {
   readonly instanceId: string;
-  /** Milliseconds since the load began. */
   readonly at: number;
   readonly tagLeft: boolean;
 }
@@ -46,24 +45,23 @@ export interface ScenarioOutcome {
   readonly instanceIds: readonly string[];
   readonly results: readonly Result[];
   readonly scaleIns: readonly ScaleIn[];
-  readonly returned: Return;
+  readonly returned: WarmPoolReturn;
   /** The errors that the function threw. */
   readonly functionErrors: readonly string[];
   /** A sentence for each run of a consumer that failed. */
   readonly consumerFailures: readonly string[];
 }
 
-const { tag } = readSettings({});
 const WATCH_EVERY_MS = 50;
-/** EC2 forgets a terminated instance in an hour or so; here it begins to after this time. */
+/** EC2 forgets a terminated instance in about an hour; in the proof after this time. */
 const REMEMBERED_MS = 500;
 
-/** Runs one scenario, from the start of its processes to their end. */
+/** Starts everything, runs one scenario, and ends everything. */
 export async function runScenario(name: ScenarioName, options: StageOptions): Promise<ScenarioOutcome> {
   const { plan, consumer, signal } = options;
   const withFunction = name === 'function';
-  await using stage = await setStage(name === 'careful', options);
-  const { ec2, fleet, haproxies, consumers, topic, load } = stage;
+  await using stage = await setStage(name === 'careful' ? 'careful' : 'plain', options);
+  const { ec2, fleet, loadBalancers, consumers, publisher, load } = stage;
   const instanceIds = fleet.servers.map(({ instanceId }) => instanceId);
   const [toWarmPool = ''] = instanceIds;
   const scaleIns: ScaleIn[] = [];
@@ -84,7 +82,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
       results: await loading,
       scaleIns,
       returned: await returning,
-      functionErrors: topic.errors,
+      functionErrors: publisher.errors,
       consumerFailures: consumers.flatMap(({ failures }) => failures),
     };
   } finally {
@@ -95,18 +93,18 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
   }
 
   async function scaleIn(instanceId: string, time: number): Promise<void> {
-    await at(time);
+    await waitUntil(time);
     const leaving: ScaleIn = { instanceId, ...(withFunction && { hookAt: now() }) };
     scaleIns.push(leaving);
     let delivery = Promise.resolve();
     if (withFunction) {
       const sample = instanceId === toWarmPool ? 'terminating-to-warm-pool' : 'terminating';
-      delivery = topic.publish(sample, instanceId).then(() => {
-        if (ec2.instances.get(instanceId)?.tags.get(tag.key) === tag.value) leaving.taggedAt = now();
+      delivery = publisher.publish(sample, instanceId).then(() => {
+        if (ec2.instances.get(instanceId)?.tags.get(DEFAULT_TAG.key) === DEFAULT_TAG.value) leaving.taggedAt = now();
       });
-      // Awaited below: the heartbeat timeout does not wait for the function.
+      // The heartbeat timeout does not wait for the function, so this promise is awaited later.
       delivery.catch(() => {});
-      await at(time + plan.heartbeatMs);
+      await waitUntil(time + plan.heartbeatMs);
     }
     leaving.killedAt = now();
     await fleet.kill(instanceId, instanceId === toWarmPool ? 'stopped' : 'terminated');
@@ -115,26 +113,27 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
     if (instanceId !== toWarmPool) await forget(instanceId, leaving.killedAt + REMEMBERED_MS);
   }
 
-  /** EC2 forgets the removal tag first. A consumer that only subtracts tagged instances then puts a dead server back. */
+  /** EC2 forgets the removal tag first. A consumer that only subtracts tagged instances then adds a dead server again. */
   async function forget(instanceId: string, time: number): Promise<void> {
-    await at(time);
-    ec2.instances.get(instanceId)?.tags.delete(tag.key);
-    await at(time + consumer.intervalMs);
+    await waitUntil(time);
+    ec2.instances.get(instanceId)?.tags.delete(DEFAULT_TAG.key);
+    await waitUntil(time + consumer.intervalMs);
     ec2.instances.delete(instanceId);
   }
 
-  async function comeBack(instanceId: string) {
-    await at(plan.returnAt);
+  async function comeBack(instanceId: string): Promise<WarmPoolReturn> {
+    await waitUntil(plan.returnAt);
     await fleet.restart(instanceId);
-    if (withFunction) await topic.publish('launching-from-warm-pool', instanceId);
-    const tagLeft = ec2.instances.get(instanceId)?.tags.has(tag.key) ?? false;
+    if (withFunction) await publisher.publish('launching-from-warm-pool', instanceId);
+    const tagLeft = ec2.instances.get(instanceId)?.tags.has(DEFAULT_TAG.key) ?? false;
     say(`${instanceId} back from the warm pool`);
     return { instanceId, at: now(), tagLeft };
   }
 
   async function watch(): Promise<void> {
     for (; !untilEnd.aborted; await sleep(WATCH_EVERY_MS)) {
-      noteWhatIsOut(scaleIns, await Promise.all(haproxies.map((haproxy) => haproxy.serversInPlace())), now());
+      const inPlace = await Promise.all(loadBalancers.map((loadBalancer) => loadBalancer.serversInPlace()));
+      noteServersOut(scaleIns, inPlace, now());
     }
   }
 
@@ -142,7 +141,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
     return Date.now() - load.startedAt;
   }
 
-  async function at(time: number): Promise<void> {
+  async function waitUntil(time: number): Promise<void> {
     await sleep(Math.max(0, time - now()), undefined, { signal: untilEnd });
   }
 
@@ -153,17 +152,18 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
 }
 
 /**
- * Notes which instances every HAProxy has let go of; one that takes an instance back before its end has not let go.
- * @param inPlace the servers of each HAProxy; undefined where it did not answer.
+ * Notes the time when an instance is out of every HAProxy. The time is cleared if a HAProxy uses the instance again before
+ * it is killed.
+ * @param inPlace the servers of each HAProxy; undefined for an HAProxy that did not answer.
  */
-export function noteWhatIsOut(
+export function noteServersOut(
   scaleIns: readonly ScaleIn[],
   inPlace: readonly (ReadonlySet<string> | undefined)[],
   now: number,
 ): void {
   if (inPlace.includes(undefined)) return;
   for (const leaving of scaleIns) {
-    // After its end it may come back from the warm pool.
+    // After the kill the instance may come back from the warm pool.
     if (leaving.killedAt !== undefined && leaving.outAt !== undefined) continue;
     if (inPlace.some((servers) => servers?.has(leaving.instanceId))) delete leaving.outAt;
     else leaving.outAt ??= now;

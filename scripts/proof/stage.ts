@@ -1,13 +1,14 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Ec2Endpoint, startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
+import { freePort } from '../free-port.ts';
+import { startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
 import { startLambda } from '../local-aws/lambda.ts';
 import type { Consumer, RunningConsumer } from './consumer.ts';
-import { type Fleet, freePort, GROUP, startFleet } from './fleet.ts';
-import { type Haproxy, startHaproxy } from './haproxy.ts';
-import { type Load, startLoad } from './load.ts';
+import { GROUP, startFleet } from './fleet.ts';
+import { startLoad } from './load.ts';
+import { type LoadBalancer, type LoadBalancerOptions, startLoadBalancer } from './load-balancer.ts';
 import type { Plan } from './plan.ts';
-import { type Topic, topicOf } from './topic.ts';
+import { publisherTo } from './publisher.ts';
 
 export interface StageOptions {
   readonly plan: Plan;
@@ -23,86 +24,68 @@ export interface StageOptions {
   readonly onProgress: (line: string) => void;
 }
 
-/** Everything that runs during a scenario. Disposing of the stage ends it. */
-export interface Stage extends AsyncDisposable {
-  readonly ec2: Ec2Endpoint;
-  readonly fleet: Fleet;
-  readonly haproxies: readonly Haproxy[];
-  readonly consumers: readonly RunningConsumer[];
-  readonly topic: Topic;
-  readonly load: Load;
-}
-
 const REGION = 'us-west-2';
 
-/** Starts everything, the load last. */
-export async function setStage(careful: boolean, options: StageOptions): Promise<Stage> {
-  const { plan, zip, folder, environment, signal } = options;
+/**
+ * Starts everything that runs during a scenario, the load last.
+ * @returns what was started. Disposing of it ends everything.
+ */
+export async function setStage(mode: LoadBalancerOptions['mode'], options: StageOptions) {
+  const { plan, consumer, zip, folder, environment, signal, onProgress } = options;
   await using started = new AsyncDisposableStack();
 
   const ec2 = await startEc2Endpoint();
   started.defer(() => ec2.close());
   const fleet = await startFleet(ec2, plan.servers);
   started.defer(() => fleet.stop());
-  const haproxies: Haproxy[] = [];
+  const loadBalancers: LoadBalancer[] = [];
   for (let n = 1; n <= plan.haproxies; n += 1) {
-    const place = { folder: join(folder, `haproxy-${n}`), port: await freePort(), careful, environment };
-    const haproxy = await startHaproxy(place, fleet.servers);
-    started.defer(() => haproxy.stop());
-    haproxies.push(haproxy);
+    const place = { folder: join(folder, `haproxy-${n}`), port: await freePort() };
+    const loadBalancer = await startLoadBalancer({ ...place, mode, environment }, fleet.servers);
+    started.defer(() => loadBalancer.stop());
+    loadBalancers.push(loadBalancer);
   }
   const lambda = await startLambda(zip, { environment: { AWS_ENDPOINT_URL: ec2.url }, region: REGION, signal });
   started.defer(() => lambda.stop());
   signal.throwIfAborted();
-  const consumers = await startConsumers(haproxies, { ec2, fleet, started }, options);
+  const consumers = await allOrError(loadBalancers.map(startConsumer));
   signal.throwIfAborted();
-  const load = await startLoad({ plan, ports: haproxies.map(({ port }) => port) });
+  const load = await startLoad({ plan, ports: loadBalancers.map(({ port }) => port) });
   started.defer(() => load.stop());
 
   const all = started.move();
   return {
     ec2,
     fleet,
-    haproxies,
+    loadBalancers,
     consumers,
-    topic: topicOf(lambda),
+    publisher: publisherTo(lambda),
     load,
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+
+  /** Starts the consumer of the nth HAProxy. The starts are spread evenly over the consumer's interval. */
+  async function startConsumer(loadBalancer: LoadBalancer, n: number): Promise<RunningConsumer> {
+    await sleep((n * consumer.intervalMs) / plan.haproxies, undefined, { signal });
+    const running = await consumer.start({
+      ...loadBalancer,
+      serverPort: fleet.port,
+      group: GROUP,
+      ec2Url: ec2.url,
+      region: REGION,
+      environment: environmentFor(environment, ec2.url),
+      signal,
+      onProgress,
+    });
+    started.defer(() => running.stop());
+    return running;
+  }
 }
 
-/** Starts a consumer beside each HAProxy, evenly apart in its interval. */
-async function startConsumers(
-  haproxies: readonly Haproxy[],
-  { ec2, fleet, started }: { ec2: Ec2Endpoint; fleet: Fleet; started: AsyncDisposableStack },
-  { consumer, environment: given, signal, onProgress }: StageOptions,
-): Promise<RunningConsumer[]> {
-  const environment = environmentFor(given, ec2.url);
-  const starts = await Promise.allSettled(
-    haproxies.map(async ({ folder, configFile, pidFile, statsSocket, staticConfiguration }, n) => {
-      await sleep((n * consumer.intervalMs) / haproxies.length, undefined, { signal });
-      const running = await consumer.start({
-        folder,
-        configFile,
-        pidFile,
-        statsSocket,
-        staticConfiguration,
-        serverPort: fleet.port,
-        group: GROUP,
-        ec2Url: ec2.url,
-        region: REGION,
-        environment,
-        signal,
-        onProgress,
-      });
-      started.defer(() => running.stop());
-      return running;
-    }),
-  );
-  return starts.map((start) => {
-    if (start.status === 'rejected') throw start.reason;
-    return start.value;
-  });
+/** Waits until all promises are settled, so that everything that was started can be stopped. */
+async function allOrError<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return await Promise.all(promises);
 }
 
 /** The environment of `npm run drain`, with the AWS variables for the local endpoint. */

@@ -1,12 +1,9 @@
-import { execFile } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { programVersion } from '../../programs.ts';
 import type { Consumer, Surroundings } from '../consumer.ts';
 import { startProcessGroup } from '../process-group.ts';
-
-const run = promisify(execFile);
 
 const EXAMPLE = fileURLToPath(new URL('../../../examples/chef', import.meta.url));
 const OWN_COOKBOOKS = fileURLToPath(new URL('chef/cookbooks', import.meta.url));
@@ -14,7 +11,7 @@ const OWN_COOKBOOKS = fileURLToPath(new URL('chef/cookbooks', import.meta.url));
 const LICENCE_VALUES = ['accept', 'accept-silent', 'accept-no-persist'];
 const BUNDLE = { BUNDLE_GEMFILE: join(EXAMPLE, 'Gemfile') };
 
-/** chef-client's `--interval`, in seconds: its pause between two runs, not from one start to the next. */
+/** chef-client's `--interval`, in seconds: the pause between two runs. */
 const PAUSE_S = 1;
 const WHOLE_RUN_MS = 6000;
 
@@ -35,17 +32,12 @@ export const chef: Consumer = {
     if (!LICENCE_VALUES.includes(licence.toLowerCase())) {
       throw new Error(`CHEF_LICENSE is ${JSON.stringify(licence)}; expected one of ${LICENCE_VALUES.join(', ')}`);
     }
-    try {
-      const { stdout } = await run('bundle', ['exec', 'chef-client', '--version'], {
-        env: { ...environment, ...BUNDLE },
-      });
-      return stdout.trim().replace(': ', ' ');
-    } catch (error) {
-      throw new Error(
-        'Chef is not installed: apt-get install ruby ruby-dev ruby-bundler build-essential libffi-dev libarchive13 && bundle install --gemfile examples/chef/Gemfile',
-        { cause: error },
-      );
-    }
+    const version = programVersion(
+      ['bundle', 'exec', 'chef-client', '--version'],
+      { ...environment, ...BUNDLE },
+      'Chef is not installed: apt-get install ruby ruby-dev ruby-bundler build-essential libffi-dev libarchive13 && bundle install --gemfile examples/chef/Gemfile',
+    );
+    return `Chef Infra Client ${version}`;
   },
 
   async start(surroundings) {
@@ -60,15 +52,7 @@ export const chef: Consumer = {
     const printed: string[] = [];
     let reason = 'no reason given';
     const firstRun = Promise.withResolvers<void>();
-    const options = [
-      '--local-mode',
-      '--config',
-      clientFile,
-      '--json-attributes',
-      nodeFile,
-      '--interval',
-      String(PAUSE_S),
-    ];
+    const options = ['--local-mode', '--config', clientFile, '--json-attributes', nodeFile, '--interval', `${PAUSE_S}`];
     const client = await startProcessGroup('bundle', ['exec', 'chef-client', ...options], {
       signal: surroundings.signal,
       environment: { ...surroundings.environment, ...BUNDLE },
@@ -82,25 +66,19 @@ export const chef: Consumer = {
         failures.push(`a run of chef-client failed: ${reason}`);
         firstRun.reject(new Error(`the first run of chef-client failed: ${reason}`));
       },
+      onEnd(how) {
+        failures.push(`chef-client ended: ${how}`);
+        const lastLines = printed.slice(-MOST_LINES).join('; ') || 'it printed nothing';
+        firstRun.reject(new Error(`chef-client ended before its first run did (${how}): ${lastLines}`));
+      },
     });
-    let stopping = false;
-    void client.ended.then((how) => {
-      if (stopping) return;
-      failures.push(`chef-client ended: ${how}`);
-      const lastLines = printed.slice(-MOST_LINES).join('; ') || 'it printed nothing';
-      firstRun.reject(new Error(`chef-client ended before its first run did (${how}): ${lastLines}`));
-    });
-    async function stop(): Promise<void> {
-      stopping = true;
-      await client.stop();
-    }
     try {
       await firstRun.promise;
     } catch (error) {
-      await stop();
+      await client.stop();
       throw error;
     }
-    return { failures, stop };
+    return { failures, stop: client.stop };
   },
 };
 

@@ -1,13 +1,12 @@
 import { execFile } from 'node:child_process';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { DescribeInstancesCommand, EC2Client, type Instance } from '@aws-sdk/client-ec2';
-import { readSettings } from '../../../src/settings.ts';
+import { DescribeInstancesCommand, EC2Client } from '@aws-sdk/client-ec2';
+import { DEFAULT_TAG } from '../../../src/settings.ts';
 import { type Consumer, runEvery, type Surroundings } from '../consumer.ts';
-import { type Server, serverLines } from '../haproxy.ts';
+import { type ServerLine, serverLines } from '../load-balancer.ts';
 
 const run = promisify(execFile);
-const { tag: removalTag } = readSettings({});
 const INTERVAL_MS = 1500;
 
 /** The shortest consumer: asks EC2, writes HAProxy's configuration, and reloads HAProxy if the file has changed. */
@@ -21,14 +20,8 @@ export const own = {
     const { ec2Url: endpoint, region } = surroundings;
     const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
     const ec2 = new EC2Client({ endpoint, region, credentials });
-    const consumer = await runEvery(intervalMs, () => build(ec2, surroundings));
-    return {
-      failures: consumer.failures,
-      async stop() {
-        await consumer.stop();
-        ec2.destroy();
-      },
-    };
+    const { failures, stop } = await runEvery(intervalMs, () => build(ec2, surroundings));
+    return { failures, stop: () => stop().finally(() => ec2.destroy()) };
   },
 } satisfies Consumer;
 
@@ -45,7 +38,7 @@ async function build(ec2: EC2Client, surroundings: Surroundings): Promise<void> 
 }
 
 /** The servers that belong into the load balancer: running instances of the group without the removal tag. */
-async function serversToKeep(ec2: EC2Client, group: string, port: number): Promise<Server[]> {
+async function serversToKeep(ec2: EC2Client, group: string, port: number): Promise<ServerLine[]> {
   const { Reservations = [] } = await ec2.send(
     new DescribeInstancesCommand({
       Filters: [
@@ -55,10 +48,6 @@ async function serversToKeep(ec2: EC2Client, group: string, port: number): Promi
     }),
   );
   return Reservations.flatMap(({ Instances = [] }) => Instances)
-    .filter((instance) => tagOf(instance, removalTag.key) !== removalTag.value)
+    .filter(({ Tags }) => !Tags?.some(({ Key, Value }) => Key === DEFAULT_TAG.key && Value === DEFAULT_TAG.value))
     .map(({ InstanceId = '', PrivateIpAddress = '' }) => ({ instanceId: InstanceId, address: PrivateIpAddress, port }));
-}
-
-function tagOf({ Tags = [] }: Instance, key: string): string | undefined {
-  return Tags.find(({ Key }) => Key === key)?.Value;
 }

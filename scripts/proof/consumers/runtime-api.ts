@@ -1,16 +1,14 @@
-import { execFile } from 'node:child_process';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { programVersion } from '../../programs.ts';
 import type { Consumer } from '../consumer.ts';
 import { startProcessGroup } from '../process-group.ts';
-import { awsCliVersion } from './aws-cli.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../../examples/runtime-api/drain-tagged-servers.sh', import.meta.url));
 const PAUSE_S = 1;
-/** From one question to the next is the pause and the run, of which the AWS CLI takes most. */
+/** Mostly the time of the AWS CLI. */
 const RUN_MS = 3000;
 const START_TIMEOUT_MS = 30_000;
 
@@ -21,8 +19,8 @@ export const runtimeApi: Consumer = {
   runMs: RUN_MS,
   reloads: false,
   async requirement(environment) {
-    const aws = await awsCliVersion(environment);
-    return `${aws}, socat ${await socatVersion(environment)}`;
+    const aws = programVersion(['aws', '--version'], environment);
+    return `AWS CLI ${aws}, socat ${programVersion(['socat', '-V'], environment)}`;
   },
   async start({ folder, statsSocket, group, environment, signal, onProgress }) {
     const failures: string[] = [];
@@ -36,41 +34,16 @@ export const runtimeApi: Consumer = {
         if (line.startsWith(`${statsSocket}: `)) onProgress(`         ${line.slice(statsSocket.length + 2)}`);
         else failures.push(line);
       },
+      onEnd: (how) => void failures.push(`drain-tagged-servers.sh ended: ${how}`),
     });
-    let stopping = false;
-    const ended = script.ended.then((how) => {
-      if (!stopping) failures.push(`drain-tagged-servers.sh ended: ${how}`);
-    });
-    const stop = async () => {
-      stopping = true;
-      await script.stop();
-    };
-    // It begins its record when EC2 and HAProxy have answered for the first time.
+    // The script makes a file when EC2 and HAProxy have answered for the first time.
     for (const deadline = Date.now() + START_TIMEOUT_MS; (await readdir(state)).length === 0; await sleep(50)) {
       if (failures.length === 0 && Date.now() < deadline) continue;
-      await stop();
+      await script.stop();
       throw new Error(
         `drain-tagged-servers.sh has not begun: ${failures.join('; ') || 'no answer from EC2 or HAProxy'}`,
       );
     }
-    return {
-      failures,
-      async stop() {
-        await stop();
-        await ended;
-      },
-    };
+    return { failures, stop: script.stop };
   },
 };
-
-async function socatVersion(env: NodeJS.ProcessEnv): Promise<string> {
-  try {
-    const { stdout } = await promisify(execFile)('socat', ['-V'], { env });
-    return /socat version (\S+)/.exec(stdout)?.[1] ?? stdout;
-  } catch (error) {
-    throw new Error(
-      'socat cannot be run; install it (Debian, Ubuntu: apt-get install socat; macOS: brew install socat)',
-      { cause: error },
-    );
-  }
-}

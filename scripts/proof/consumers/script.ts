@@ -3,8 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { programVersion } from '../../programs.ts';
 import { type Consumer, runEvery } from '../consumer.ts';
-import { awsCliVersion } from './aws-cli.ts';
 
 const run = promisify(execFile);
 const SCRIPT = fileURLToPath(new URL('../../../examples/script/update-haproxy.sh', import.meta.url));
@@ -13,10 +13,10 @@ const SCRIPT = fileURLToPath(new URL('../../../examples/script/update-haproxy.sh
 export const script: Consumer = {
   name: 'script',
   intervalMs: 3000,
-  // The AWS CLI takes most of it; the rest is the check of the configuration and the reload.
+  // Mostly the time of the AWS CLI. The rest is the check of the configuration and the reload.
   runMs: 3000,
   reloads: true,
-  requirement: awsCliVersion,
+  requirement: async (environment) => `AWS CLI ${programVersion(['aws', '--version'], environment)}`,
   async start({ folder, configFile, pidFile, staticConfiguration, serverPort, group, environment, onProgress }) {
     const template = join(folder, 'haproxy.cfg.template');
     await writeFile(template, `${staticConfiguration}@SERVERS@\n`);

@@ -1,6 +1,8 @@
-import type { Consumer } from './consumer.ts';
+import { filesIn } from '../haproxy.ts';
+import type { Consumer, Surroundings } from './consumer.ts';
 import { type Evaluated, evaluate } from './figures.ts';
-import type { Result } from './load.ts';
+import { configuration } from './load-balancer.ts';
+import type { Result } from './requests.ts';
 import type { ScaleIn, ScenarioName } from './scenario.ts';
 
 export const consumer: Consumer = {
@@ -9,25 +11,25 @@ export const consumer: Consumer = {
   runMs: 700,
   reloads: true,
   requirement: async () => '1.0',
-  start: () => Promise.reject(new Error('is not started here')),
+  start: () => Promise.reject(new Error('tests do not start this consumer')),
 };
 export const ID = 'i-0a1b2c3d4e5f60700';
 export const OTHER = 'i-0a1b2c3d4e5f60701';
 export const ON_TIME: ScaleIn = { instanceId: ID, hookAt: 1000, taggedAt: 1010, outAt: 2000, killedAt: 5000 };
 
-interface Given {
+export interface Given {
   readonly lost?: number;
   readonly results?: readonly Result[];
   readonly tagLeft?: boolean;
   readonly servesAgain?: boolean;
-  readonly scaleIn?: ScaleIn;
+  readonly scaleIns?: readonly ScaleIn[];
   readonly functionErrors?: readonly string[];
   readonly consumerFailures?: readonly string[];
 }
 
 /** A made-up scenario: eleven requests answered in 200 ms, and whatever is given. */
-export function given(name: ScenarioName, options: Given = {}): Evaluated {
-  const { lost = 0, results = [], tagLeft = false, servesAgain = true, scaleIn = ON_TIME } = options;
+export function outcome(name: ScenarioName, given: Given = {}): Evaluated {
+  const { lost = 0, results = [], tagLeft = false, servesAgain = true, scaleIns = [ON_TIME] } = given;
   const answers = Array.from({ length: 10 }, (_, n) => answered({ at: n * 1000 }));
   const afterReturn = answered({ at: 9000, server: servesAgain ? ID : OTHER });
   const losses = Array.from({ length: lost }, () => failed({ cause: '502' }));
@@ -36,10 +38,10 @@ export function given(name: ScenarioName, options: Given = {}): Evaluated {
     consumer: consumer.name,
     instanceIds: [ID],
     results: [...answers, afterReturn, ...losses, ...results],
-    scaleIns: [scaleIn],
+    scaleIns,
     returned: { instanceId: ID, at: 8000, tagLeft },
-    functionErrors: options.functionErrors ?? [],
-    consumerFailures: options.consumerFailures ?? [],
+    functionErrors: given.functionErrors ?? [],
+    consumerFailures: given.consumerFailures ?? [],
   });
 }
 
@@ -49,4 +51,20 @@ export function answered(how: Partial<Result> = {}): Result {
 
 export function failed(how: Pick<Result, 'cause' | 'detail'>): Result {
   return { at: 5000, lateMs: 0, ms: 1, ...how };
+}
+
+/** The surroundings of a consumer in this folder. Nothing listens there unless it is given. */
+export function surroundingsIn(folder: string, given: Partial<Surroundings> = {}): Surroundings {
+  return {
+    ...filesIn(folder),
+    staticConfiguration: configuration({ folder, port: 1080, mode: 'plain' }),
+    serverPort: 8080,
+    group: 'web',
+    ec2Url: 'http://127.0.0.1:1',
+    region: 'us-west-2',
+    environment: { PATH: process.env.PATH ?? '' },
+    signal: new AbortController().signal,
+    onProgress() {},
+    ...given,
+  };
 }

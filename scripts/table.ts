@@ -10,11 +10,18 @@ export interface Table {
 /** Writes a table as text. */
 export function write({ title, rows, notes }: Table): string {
   const columns = Object.keys(rows[0] ?? {});
-  const cells = [columns, ...rows.map((row) => columns.map((column) => shown(row[column])))];
-  const widths = columns.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
-  const aligned = cells.map((row) => row.map((cell, column) => pad(cell, widths[column] ?? 0, column > 0)));
-  return [title, ...aligned.map((row) => `  ${row.join('  ').trimEnd()}`), ...notes.map((note) => `  ${note}`)].join(
-    '\n',
+  const lines = align([columns, ...rows.map((row) => columns.map((column) => shown(row[column])))]);
+  return [title, ...[...lines, ...notes].map((line) => `  ${line}`)].join('\n');
+}
+
+/** Makes a line of each row, with the cells of a column below each other: the first column left, the others right. */
+export function align(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  return rows.map((row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join('  ')
+      .trimEnd(),
   );
 }
 
@@ -33,8 +40,4 @@ export function round(number: number, digits = 0): number {
 
 function shown(value: string | number | null | undefined): string {
   return typeof value === 'number' ? value.toLocaleString('en-US', { maximumFractionDigits: 3 }) : (value ?? '');
-}
-
-function pad(cell: string, width: number, right: boolean): string {
-  return right ? cell.padStart(width) : cell.padEnd(width);
 }

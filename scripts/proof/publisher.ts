@@ -3,19 +3,11 @@ import { readFile } from 'node:fs/promises';
 import type { SNSEvent } from 'aws-lambda';
 import type { LambdaProcess } from '../local-aws/lambda.ts';
 
-/** The lifecycle messages that are sent here, each from a whole SNS event as AWS sends it. */
+/** Names of files in test/events, each with a whole SNS event as AWS sends it. */
 type Sample = 'terminating' | 'terminating-to-warm-pool' | 'launching-from-warm-pool';
 
-/** The SNS topic, with the function subscribed to it. */
-export interface Topic {
-  /** Sends a lifecycle message; resolves when the function has handled it, or has failed. */
-  publish(sample: Sample, instanceId: string): Promise<void>;
-  /** What the function threw, in words. */
-  readonly errors: readonly string[];
-}
-
-/** A topic that delivers to this function, one message after the other. */
-export function topicOf(lambda: LambdaProcess): Topic {
+/** Plays Auto Scaling and SNS: delivers lifecycle messages to this function, one after the other. */
+export function publisherTo(lambda: LambdaProcess) {
   const errors: string[] = [];
   let previous = Promise.resolve();
 
@@ -25,17 +17,19 @@ export function topicOf(lambda: LambdaProcess): Topic {
   }
 
   return {
+    /** A sentence for each error that the function threw. */
     errors,
-    publish(sample, instanceId) {
+    /** Sends a lifecycle message. Resolves when the function has handled it, or has failed. */
+    publish(sample: Sample, instanceId: string): Promise<void> {
       const delivery = previous.then(() => deliver(sample, instanceId));
-      // The publisher hears of a message that could not be delivered; the next message goes out all the same.
+      // The caller gets the error of a failed delivery. The next message goes out all the same.
       previous = delivery.catch(() => {});
       return delivery;
     },
   };
 }
 
-/** A sample as it would come for this instance, now. */
+/** The sample with this instance and the current time. */
 async function lifecycleEvent(sample: Sample, instanceId: string): Promise<SNSEvent> {
   const file = new URL(`../../test/events/${sample}.json`, import.meta.url);
   const event: SNSEvent = JSON.parse(await readFile(file, 'utf8'));

@@ -1,0 +1,113 @@
+import { unescape as percentDecoded } from 'node:querystring';
+import { askSocket } from './haproxy.ts';
+
+/** A server as HAProxy may know an instance: by its id as the server's name, or by its private address. */
+export interface Server {
+  readonly instanceId: string;
+  readonly address: string | undefined;
+}
+
+/** A row of HAProxy's statistics. */
+export interface StatisticsRow {
+  readonly backend: string;
+  /** The name of a server, or FRONTEND or BACKEND. */
+  readonly name: string;
+  /** With the port. Empty when HAProxy does not show addresses. */
+  readonly address: string;
+  readonly status: string;
+}
+
+/**
+ * Reads HAProxy's statistics in CSV format; https://docs.haproxy.org/2.6/management.html#9.1
+ * @returns undefined when the text is something else.
+ */
+export function parseStatistics(csv: string): StatisticsRow[] | undefined {
+  const [header = '', ...lines] = csv.trim().split('\n');
+  const columns = header.replace(/^# /, '').trim().split(',');
+  if (!['pxname', 'svname', 'status'].every((column) => columns.includes(column))) return undefined;
+  return lines.map((line) => {
+    const cells = line.split(',');
+    const cell = (column: string) => cells[columns.indexOf(column)] ?? '';
+    return { backend: cell('pxname'), name: cell('svname'), address: cell('addr'), status: cell('status') };
+  });
+}
+
+/** Whether HAProxy sends no new requests to a server: the server is drained, in maintenance, or out of balancing. */
+export function isOut({ status }: StatisticsRow): boolean {
+  return /^(DRAIN|MAINT|NOLB)/.test(status);
+}
+
+/**
+ * Whether an HAProxy still sends new requests to a server: at least one backend has the server, and the server is not out.
+ * @param source the path of a stats socket, or the URL of the statistics as CSV, which ends in `;csv`.
+ * @param environment has the user and the password for a URL without them.
+ * @throws Error that names the source, without a password, when the source does not answer with HAProxy's statistics.
+ */
+export async function isServed(
+  source: string,
+  server: Server,
+  signal?: AbortSignal,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<boolean> {
+  try {
+    const csv = isUrl(source)
+      ? await fetchPage(source, environment, signal)
+      : await askSocket(source, 'show stat', signal);
+    const rows = parseStatistics(csv);
+    // The answer may be a page of somebody else, so no part of it is shown.
+    if (!rows) throw new Error("the answer is no CSV; expected HAProxy's statistics (a URL ends in ;csv)");
+    return rows.some(
+      (row) => !isOut(row) && (row.name === server.instanceId || row.address.replace(/:\d+$/, '') === server.address),
+    );
+  } catch (error) {
+    throw new Error(`--haproxy ${withoutCredentials(source)}: ${reasonOf(error)}`);
+  }
+}
+
+/** A source for messages: without user and password, also when the URL is malformed. */
+export function withoutCredentials(source: string): string {
+  return isUrl(source) ? source.replace(/:.*@/, '://') : source;
+}
+
+function isUrl(source: string): boolean {
+  return /^https?:/i.test(source);
+}
+
+const ANSWER_TIMEOUT_MS = 5000;
+
+async function fetchPage(source: string, environment: NodeJS.ProcessEnv, signal?: AbortSignal): Promise<string> {
+  if (!URL.canParse(source)) throw new Error('not a URL; a character such as / in a password is written as %2F');
+  const url = new URL(source);
+  const { HAPROXY_STATS_USER, HAPROXY_STATS_PASSWORD } = environment;
+  const [user, password] =
+    url.username || url.password
+      ? [percentDecoded(url.username), percentDecoded(url.password)]
+      : [HAPROXY_STATS_USER, HAPROXY_STATS_PASSWORD];
+  // fetch refuses a URL with them.
+  url.username = '';
+  url.password = '';
+  const headers = new Headers();
+  if (user || password) {
+    headers.set('authorization', `Basic ${Buffer.from(`${user ?? ''}:${password ?? ''}`).toString('base64')}`);
+  }
+  const timeout = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  const response = await fetch(url, {
+    headers,
+    // A redirect could lead the request, or its password, to another host.
+    redirect: 'manual',
+    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+  });
+  const { ok, status } = response;
+  if (ok) return await response.text();
+  await response.body?.cancel();
+  if (status !== 401) throw new Error(`HTTP status ${status}; expected 200`);
+  throw new Error(
+    'HTTP status 401; expected user and password in the URL (percent-encoded), or in HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD',
+  );
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // The message of fetch says only that the call failed; the cause has the reason.
+  return error.cause instanceof Error ? error.cause.message : error.message;
+}
