@@ -5,7 +5,6 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { fakeTerminal } from '../../test/helpers/terminal.ts';
-import { write } from '../table.ts';
 import { main } from './bench.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -48,16 +47,6 @@ test('both benchmarks run, and --json gives each column one type', async () => {
   ]);
   expect(printed.err).toContain('scale-in: N = 2, as shipped: 0 tagged\n');
   expect(variantFolders()).toEqual(before);
-});
-
-test('a table has a column for each figure, and a gap for a missing one', () => {
-  const rows = [
-    { variant: 'one', N: 1000, ratio: 1.05 },
-    { variant: 'another', N: 5, ratio: null },
-  ];
-  expect(write({ title: 'A table', rows, notes: ['A note.'] })).toBe(
-    ['A table', '  variant      N  ratio', '  one      1,000   1.05', '  another      5', '  A note.'].join('\n'),
-  );
 });
 
 test('Ctrl-C ends it with one sentence, and leaves no folder and no process behind', async () => {
