@@ -9,11 +9,10 @@ import { type EC2Client, paginateDescribeInstances } from '@aws-sdk/client-ec2';
 import {
   type EvaluationResult,
   GetRoleCommand,
-  type GetRoleResponse,
   type IAMClient,
   paginateSimulatePrincipalPolicy,
 } from '@aws-sdk/client-iam';
-import { DescribeKeyCommand, GetKeyPolicyCommand, type KMSClient } from '@aws-sdk/client-kms';
+import { DescribeKeyCommand, type DescribeKeyResponse, GetKeyPolicyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import {
   type FunctionConfiguration,
   GetAccountSettingsCommand,
@@ -61,6 +60,10 @@ export async function readFacts(
   const groups = await readAutoScaling(clients.autoScaling, stack, named);
   const hooks = isKnown(groups) ? groups.examined.flatMap((group) => (isKnown(group.hooks) ? group.hooks : [])) : [];
   const ownHooks = hooks.filter(({ NotificationTargetARN }) => NotificationTargetARN === stack.topicArn);
+  const roles: Role[] = [];
+  for (const roleArn of new Set(ownHooks.flatMap(({ RoleARN }) => RoleARN ?? []))) {
+    roles.push(await readIam(clients.iam, roleArn, stack.topicArn, customerKeyArn(kms.key)));
+  }
   return {
     deployment,
     stack,
@@ -73,7 +76,7 @@ export async function readFacts(
     failureQueue: await readSqs(clients.sqs, stack.failureQueueUrl),
     ...(await readCloudWatch(clients.cloudWatch, stack)),
     groups,
-    roles: await readIam(clients.iam, new Set(ownHooks.flatMap(({ RoleARN }) => RoleARN ?? [])), stack, kms),
+    roles,
     tag,
     tagged: await readEc2(clients.ec2, tag),
   };
@@ -115,6 +118,11 @@ async function readKms(client: KMSClient, keyId: string | undefined) {
   // The second call takes no alias.
   const KeyId = isKnown(key) ? key.KeyMetadata?.KeyId : keyId;
   return { key, keyPolicy: await read(() => client.send(new GetKeyPolicyCommand({ KeyId }))) };
+}
+
+/** AWS manages the permissions of its own keys. */
+function customerKeyArn(key: Fact<DescribeKeyResponse>): string | undefined {
+  return isKnown(key) && key.KeyMetadata?.KeyManager === 'CUSTOMER' ? key.KeyMetadata.Arn : undefined;
 }
 
 async function readLambda(client: LambdaClient, FunctionName: string) {
@@ -185,39 +193,32 @@ async function readCloudWatch(client: CloudWatchClient, { name: Namespace, failu
   }
 }
 
-/** The roles of the hooks to the topic, by ARN, with IAM's simulation of what each may do. */
-async function readIam(client: IAMClient, roleArns: ReadonlySet<string>, { topicArn }: Stack, { key }: Kms) {
-  // AWS manages the permissions of its own keys.
-  const { Arn: keyArn, KeyManager: manager } = (isKnown(key) && key.KeyMetadata) || {};
-  const roles = new Map<string, Role>();
-  for (const roleArn of roleArns) {
-    // An ARN may have a path before the name.
-    const RoleName = roleArn.split('/').at(-1);
-    const simulate = (ActionNames: string[], resource: string) =>
-      read(() => {
-        const input = { PolicySourceArn: roleArn, ActionNames, ResourceArns: [resource] };
-        return collect(paginateSimulatePrincipalPolicy({ client }, input), (page) => page.EvaluationResults);
-      });
-    roles.set(roleArn, {
-      role: await read(() => client.send(new GetRoleCommand({ RoleName })), 'NoSuchEntity', 'NoSuchEntityException'),
-      publish: await simulate(['sns:Publish'], topicArn),
-      useKey:
-        keyArn !== undefined && manager === 'CUSTOMER'
-          ? await simulate(['kms:GenerateDataKey', 'kms:Decrypt'], keyArn)
-          : 'absent',
-    });
+export type Role = Awaited<ReturnType<typeof readIam>>;
+
+/**
+ * A role with which Auto Scaling publishes, and IAM's simulation of its permissions.
+ * @param keyArn undefined when the topic has no customer-managed key.
+ */
+async function readIam(client: IAMClient, arn: string, topicArn: string, keyArn: string | undefined) {
+  // An ARN may have a path before the name.
+  const name = arn.split('/').at(-1) ?? '';
+  return {
+    arn,
+    name,
+    role: await read(
+      () => client.send(new GetRoleCommand({ RoleName: name })),
+      'NoSuchEntity',
+      'NoSuchEntityException',
+    ),
+    publish: await simulate(['sns:Publish'], topicArn),
+    useKey: keyArn === undefined ? 'absent' : await simulate(['kms:GenerateDataKey', 'kms:Decrypt'], keyArn),
+  } as const;
+
+  function simulate(ActionNames: string[], resourceArn: string): Promise<Fact<readonly EvaluationResult[]>> {
+    const input = { PolicySourceArn: arn, ActionNames, ResourceArns: [resourceArn] };
+    const pages = paginateSimulatePrincipalPolicy({ client }, input);
+    return read(() => collect(pages, ({ EvaluationResults }) => EvaluationResults));
   }
-  return roles;
-}
-
-type Kms = Awaited<ReturnType<typeof readKms>>;
-
-export interface Role {
-  /** With the policy that says who may assume the role. */
-  readonly role: Fact<GetRoleResponse>;
-  readonly publish: Fact<readonly EvaluationResult[]>;
-  /** Absent when the topic has no customer-managed key. */
-  readonly useKey: Fact<readonly EvaluationResult[]>;
 }
 
 /** The ids of the instances that carry the tag. */

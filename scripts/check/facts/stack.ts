@@ -17,21 +17,6 @@ export interface Deployment {
   readonly similarStacks: readonly string[];
 }
 
-/** The names of what a stack from template.yaml consists of. */
-export interface Stack {
-  readonly name: string;
-  readonly region: string;
-  readonly accountId: string;
-  readonly topicArn: string;
-  readonly hookRoleArn: string;
-  readonly functionName: string;
-  readonly functionArn: string;
-  readonly failureQueueUrl: string;
-  readonly failureQueueName: string;
-  readonly failureQueueArn: string;
-  readonly parameters: Readonly<Record<string, string>>;
-}
-
 const OUTPUTS = ['TopicArn', 'HookRoleArn', 'FunctionName', 'FailureQueueUrl'] as const;
 
 /** @throws the SDK's error when CloudFormation cannot be asked at all. */
@@ -62,16 +47,19 @@ export function missingOutputs({ Outputs: outputs = [] }: Description): string[]
   return OUTPUTS.filter((name) => !outputs.some(({ OutputKey, OutputValue }) => OutputKey === name && OutputValue));
 }
 
-/** @returns undefined when there is no stack, or when the stack does not have the template's outputs. */
-export function stackOf({ name, region, description }: Deployment): Stack | undefined {
-  if (description === 'absent' || 'unreadable' in description || missingOutputs(description).length > 0)
-    return undefined;
+/** The names of the parts of a stack from template.yaml. */
+export type Stack = NonNullable<ReturnType<typeof stackOf>>;
+
+/** @returns undefined when the stack does not exist, cannot be read, or lacks outputs of the template. */
+export function stackOf({ name, region, description }: Deployment) {
+  if (!isKnown(description) || missingOutputs(description).length > 0) return undefined;
   const { Outputs = [], Parameters = [] } = description;
   const outputs = Object.fromEntries(Outputs.map((each) => [each.OutputKey, each.OutputValue ?? '']));
   const { TopicArn: topicArn = '', HookRoleArn: hookRoleArn = '' } = outputs;
   const { FunctionName: functionName = '', FailureQueueUrl: failureQueueUrl = '' } = outputs;
   const { accountId } = readArn('output TopicArn', topicArn);
   const [, partition] = topicArn.split(':');
+  const parameters = Object.fromEntries(Parameters.map((each) => [each.ParameterKey, each.ParameterValue]));
   const failureQueueName = failureQueueUrl.split('/').at(-1) ?? '';
   return {
     name,
@@ -84,6 +72,6 @@ export function stackOf({ name, region, description }: Deployment): Stack | unde
     failureQueueUrl,
     failureQueueName,
     failureQueueArn: `arn:${partition}:sqs:${region}:${accountId}:${failureQueueName}`,
-    parameters: Object.fromEntries(Parameters.map((each) => [each.ParameterKey ?? '', each.ParameterValue ?? ''])),
+    parameters: parameters as Readonly<Partial<Record<string, string>>>,
   };
 }

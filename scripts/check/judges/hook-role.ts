@@ -13,7 +13,7 @@ const UNCLEAR = 'a policy has a condition that the check cannot judge';
 
 /** Whether Auto Scaling may assume the roles of the group's hooks. */
 export function judgeHookRoles(facts: Facts, group: Group): readonly Finding[] {
-  return rolesOf(facts, group).map(({ arn, role }) => {
+  return rolesOf(facts, group).map(({ arn, name, role }) => {
     if (role === 'absent') return broken(`${arn} does not exist: ${EFFECT}`, fixOf(facts, group, arn, DELETED));
     if (!isKnown(role)) return unknown(role);
     const decision = decide(decodeURIComponent(role.Role?.AssumeRolePolicyDocument ?? '{}'), {
@@ -21,7 +21,6 @@ export function judgeHookRoles(facts: Facts, group: Group): readonly Finding[] {
       principals: ['autoscaling.amazonaws.com'],
       context: { 'aws:sourceaccount': facts.stack.accountId },
     });
-    const name = nameOf(arn);
     if (decision === 'allowed') return ok(`Auto Scaling may assume ${name}`);
     if (isUnclear(decision)) return unknown(`whether Auto Scaling may assume ${name}: ${UNCLEAR}`);
     return broken(`Auto Scaling may not assume ${name}: ${EFFECT}`, fixOf(facts, group, arn, CHANGED));
@@ -33,16 +32,17 @@ export function judgePublish(facts: Facts, group: Group): readonly Finding[] {
   const { topic, stack } = facts;
   return rolesOf(facts, group).map((role) => {
     const permission = { resource: stack.topicArn, simulation: role.publish, policy: topic, needsConsent: false };
-    return judgePermission(facts, group, role.arn, permission);
+    return judgePermission(facts, group, role, permission);
   });
 }
 
 /** Whether the roles may use the topic's key. Without the key policy's consent, the role's own policies do not count. */
 export function judgeUseOfTopicKey(facts: Facts, group: Group): readonly Finding[] {
   const roles = rolesOf(facts, group).filter(({ useKey }) => useKey !== 'absent');
-  return roles.map(({ arn, useKey }) => {
-    const permission = { resource: "the topic's key", simulation: useKey, policy: facts.keyPolicy, needsConsent: true };
-    return judgePermission(facts, group, arn, permission);
+  return roles.map((role) => {
+    const { useKey: simulation } = role;
+    const permission = { resource: "the topic's key", simulation, policy: facts.keyPolicy, needsConsent: true };
+    return judgePermission(facts, group, role, permission);
   });
 }
 
@@ -56,32 +56,36 @@ interface Permission {
   readonly needsConsent: boolean;
 }
 
-function judgePermission(facts: Facts, group: Group, roleArn: string, permission: Permission): Finding {
+function judgePermission(facts: Facts, group: Group, { arn, name }: Role, permission: Permission): Finding {
   const { stack } = facts;
   const { resource, simulation, policy, needsConsent } = permission;
   if (!isKnown(simulation)) return unknown(simulation);
   if (!isKnown(policy)) return unknown(policy);
+  const account = [stack.accountId, stack.hookRoleArn.replace(/:role\/.*/, ':root')];
+  const context = {
+    'aws:principalarn': arn,
+    'aws:principalaccount': stack.accountId,
+    'aws:sourceowner': stack.accountId,
+    'aws:securetransport': 'true',
+  };
   const decisions = simulation.map((result) => {
     const { EvalActionName: action = '' } = result;
-    const context = { 'aws:principalarn': roleArn, 'aws:sourceowner': stack.accountId, 'aws:securetransport': 'true' };
-    const account = [stack.accountId, stack.hookRoleArn.replace(/:role\/.*/, ':root')];
     const consent = needsConsent ? decide(policy.Policy, { action, principals: account, context }) : 'allowed';
     const own = decisionOf(result);
     return {
       action,
       decision: combine([
         ...(consent === 'allowed' ? [own] : [consent, own === 'allowed' ? 'silent' : own]),
-        decide(policy.Policy, { action, principals: [roleArn], context }),
+        decide(policy.Policy, { action, principals: [arn], context }),
       ]),
     };
   });
-  const name = nameOf(roleArn);
   const isDenied = decisions.some(({ decision }) => decision === 'denied');
   const refused = decisions.filter(({ decision }) => decision === 'denied' || decision === 'silent');
   if (refused.length > 0) {
     const finding = `${name} may not ${actionsOf(refused)} on ${resource}: ${EFFECT}`;
     const denial = 'find the policy that denies it (role, permissions boundary, service control policy, topic or key)';
-    return broken(finding, fixOf(facts, group, roleArn, isDenied ? denial : `allow it in the policy of ${resource}`));
+    return broken(finding, fixOf(facts, group, arn, isDenied ? denial : `allow it in the policy of ${resource}`));
   }
   const unclear = decisions.filter(({ decision }) => isUnclear(decision));
   if (unclear.length > 0) return unknown(`${name}: ${actionsOf(unclear)} on ${resource}: ${UNCLEAR}`);
@@ -101,14 +105,10 @@ function actionsOf(decisions: readonly { readonly action: string }[]): string {
   return decisions.map(({ action }) => action).join(', ');
 }
 
-interface NamedRole extends Role {
-  readonly arn: string;
-}
-
 /** The roles of the group's hooks to the topic. */
-function rolesOf(facts: Facts, group: Group): readonly NamedRole[] {
-  const arns = new Set(hooksToTopic(facts, group).flatMap(({ RoleARN }) => RoleARN ?? []));
-  return [...facts.roles].flatMap(([arn, role]) => (arns.has(arn) ? [{ arn, ...role }] : []));
+function rolesOf(facts: Facts, group: Group): readonly Role[] {
+  const arns = hooksToTopic(facts, group).map(({ RoleARN }) => RoleARN);
+  return facts.roles.filter(({ arn }) => arns.includes(arn));
 }
 
 function hooksToTopic(facts: Facts, group: Group) {
@@ -122,9 +122,4 @@ function fixOf(facts: Facts, group: Group, roleArn: string, sentence: string): s
     .filter(({ RoleARN }) => RoleARN === roleArn)
     .map((hook) => putHookCommand(facts.stack, group.name, hook))
     .join(' && ');
-}
-
-/** An ARN may have a path before the role's name. */
-function nameOf(roleArn: string): string {
-  return roleArn.split('/').at(-1) ?? '';
 }

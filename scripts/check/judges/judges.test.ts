@@ -114,7 +114,7 @@ function simulated(EvalDecision: string, EvalActionName: string, MissingContextV
 function role(changes: object, arn = ROLE): Changes {
   const trusted = { Role: roleTrusting('autoscaling.amazonaws.com') };
   const facts = { role: trusted, publish: [simulated('allowed', 'sns:Publish')], useKey: 'absent' };
-  return { roles: new Map([[arn, { ...facts, ...changes }]]) };
+  return { roles: [{ arn, name: 'drain-HookRole-1', ...facts, ...changes }] };
 }
 
 /** The hook's role with another trust policy. */

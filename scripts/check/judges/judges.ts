@@ -26,6 +26,7 @@ import {
 } from './topic.ts';
 
 type Findings = Finding | readonly (Finding & { readonly group?: string })[];
+
 /** Every link with its judge, in the order of the output. The links of a group come once for each group. */
 const LINKS = {
   shared: [
@@ -61,7 +62,6 @@ const LINKS = {
   ],
 } as const;
 
-/** @param facts without a stack, only the deployment. */
 export function judge(facts: Facts): readonly Link[] {
   const groups = isKnown(facts.groups) ? facts.groups.examined : [];
   return [
