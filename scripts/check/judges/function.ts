@@ -69,13 +69,9 @@ export function judgeFunctionEvents({ function: configuration, functionEvents, s
   return broken(`${retries}, then ${where}: nobody sees a message that was given up`, CHANGED);
 }
 
-/** Seconds; Lambda's default without a setting. */
-export function maxEventAgeOf({
-  MaximumEventAgeInSeconds = 21_600,
-}: {
-  MaximumEventAgeInSeconds?: number | undefined;
-}) {
-  return MaximumEventAgeInSeconds;
+/** Seconds after which Lambda drops an event. Without a setting, Lambda has a default. */
+export function maxEventAgeOf(configuration: { MaximumEventAgeInSeconds?: number | undefined }): number {
+  return configuration.MaximumEventAgeInSeconds ?? 21_600;
 }
 
 /** The queue of the messages that were given up. */
@@ -95,8 +91,7 @@ export function judgeFailureQueue({ failureQueue, oldestMessage, stack }: Facts)
 
 /** A chain that had nothing to tag is not broken. */
 export function judgeLastTagged({ lastTagged }: Facts): Finding {
-  if (lastTagged === 'absent')
-    return ok(`not in the last ${METRIC_DAYS} days; only a drill shows whether the hook works`);
+  if (lastTagged === 'absent') return ok(`not in the last ${METRIC_DAYS} days; a drill tries the hook`);
   if (!isKnown(lastTagged)) return unknown(lastTagged);
   const { time } = lastTagged;
   const hours = (Date.now() - time.getTime()) / 3_600_000;
@@ -124,8 +119,8 @@ export function judgeConcurrency(facts: Facts, group: Group): Finding | [] {
     return broken(`${finding}: ${reserved === 0 ? 'the next scale-in sets no tag' : LATE}`, fix);
   }
   if (!isKnown(account)) return unknown(account);
-  const { ConcurrentExecutions: total = 0, UnreservedConcurrentExecutions: unreserved = 0 } =
-    account.AccountLimit ?? {};
+  const { ConcurrentExecutions: total, UnreservedConcurrentExecutions: unreserved } = account.AccountLimit ?? {};
+  if (total === undefined || unreserved === undefined) return unknown('the answer has no limit of the account');
   const finding = `${unreserved} copies for all functions of the account, ${size} instances in the group`;
   if (unreserved >= size) return ok(finding);
   const fix = awsCommand(stack.region, 'service-quotas request-service-quota-increase', {

@@ -34,7 +34,7 @@ export function judgeWaitingToLeave(facts: Facts, group: Group): Finding {
   const wrong = leaving.filter((id) => !tagged.has(id));
   const name = `${tag.key}=${tag.value}`;
   if (wrong.length > 0) {
-    const finding = `${wrong.length} of ${counted(leaving)} without ${name} (${wrong.join(', ')}): unless a message is on its way, they end under load`;
+    const finding = `${wrong.length} of ${counted(leaving)} without ${name} (${wrong.join(', ')}): unless a message is on its way, they end while they serve`;
     return broken(finding, tagCommand(facts, 'create-tags', wrong));
   }
   const unclear = isAmbiguous ? pending.filter((id) => !tagged.has(id)) : [];

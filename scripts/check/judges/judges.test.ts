@@ -229,7 +229,12 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
     'but Lambda drops events after 60 s',
     'aws lambda update-function-event-invoke-config --region us-west-2 --function-name drain-Function-1 --maximum-event-age-in-seconds 300',
   ],
-  [web({ ...REUSE, notifications: NOT_ANNOUNCED }), 'web: return to service', 'nobody announces', 'docs/deploy.md'],
+  [
+    web({ ...REUSE, notifications: NOT_ANNOUNCED }),
+    'web: return to service',
+    'no message about returns',
+    'docs/deploy.md',
+  ],
   [web({ refreshes: ROOT_VOLUME }), 'web: root volume replacement', 'an instance refresh', PUT_LAUNCHING],
   [web(described(IMAGE)), 'web: root volume replacement', 'override has an image', PUT_LAUNCHING],
   [reserved(1), 'web: concurrency', '1 copies reserved, 2 instances in the group: Lambda', DELETE_LIMIT],
@@ -313,6 +318,7 @@ const UNKNOWN: readonly [changes: Changes, places: string[], reason: string][] =
   [web({ refreshes: DENIED }), ['web: root volume replacement'], DENIED.unreadable],
   [{ concurrency: DENIED }, ['web: concurrency'], DENIED.unreadable],
   [{ account: DENIED }, ['web: concurrency'], DENIED.unreadable],
+  [{ account: { AccountLimit: {} } }, ['web: concurrency'], 'the answer has no limit of the account'],
   [{ tagged: DENIED }, ['web: in service', 'web: waiting to leave'], DENIED.unreadable],
   [web({ warmPool: DENIED }), ['web: waiting to leave'], DENIED.unreadable],
   [

@@ -18,7 +18,8 @@ export function judgeReturnToService(facts: Facts, group: Group): Finding {
     ({ TopicARN, NotificationType }) => TopicARN === facts.stack.topicArn && NotificationType === LAUNCH,
   );
   if (isAnnounced) return ok('a warm pool with reuse, and launch notifications (best effort)');
-  const finding = 'a warm pool with reuse, but nobody announces a return: it keeps its tag and gets no requests';
+  const finding =
+    'a warm pool with reuse, but no message about returns: returned instances keep the tag and get no requests';
   return broken(finding, 'send launch notifications to the topic: docs/deploy.md shows how');
 }
 
@@ -42,8 +43,8 @@ export function judgeRootVolumeReplacement(facts: Facts, group: Group): Finding 
   const finding = `${cause}, but no launching hook clears the tags: such a refresh leaves every instance without requests`;
   const { stack } = facts;
   // CloudFormation cannot make a hook that exists already.
-  if (stack.parameters.AutoScalingGroupName === name)
-    return broken(finding, 'deploy again with WithLaunchingHook=true');
+  const isOfStack = stack.parameters.AutoScalingGroupName === name;
+  if (isOfStack) return broken(finding, 'deploy again with WithLaunchingHook=true');
   const hook = { LifecycleHookName: `${stack.name}-launch`, LifecycleTransition: LAUNCHING, HeartbeatTimeout: 30 };
   return broken(finding, putHookCommand(stack, name, hook));
 }

@@ -36,7 +36,8 @@ export function judgeSubscription({ subscription, stack }: Facts): Finding {
 export function judgeSubscriptionFilter({ subscription, templateFilter }: Facts): Finding | [] {
   if (!isConfirmed(subscription)) return [];
   const { FilterPolicy: filter, FilterPolicyScope: scope = 'MessageAttributes' } = subscription;
-  const fix = `deploy this checkout; if it is deployed, ${CHANGED}. A new filter takes up to 15 minutes`;
+  const fix =
+    'deploy this checkout; if that changes nothing, delete the stack first. A new filter takes up to 15 minutes';
   if (filter === undefined) return broken('no filter: messages that ask for nothing call the function too', fix);
   if (scope !== 'MessageBody') {
     return broken(`on ${scope}, which lifecycle messages do not have: the next scale-in sets no tag`, fix);
