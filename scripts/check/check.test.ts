@@ -51,6 +51,7 @@ import {
 
 beforeEach(givenHealthyChain);
 
+const PAGE = readFileSync(new URL('../../docs/check.md', import.meta.url), 'utf8');
 const STACK = ['--stack', 'drain'];
 const REUSE = { WarmPoolConfiguration: { InstanceReusePolicy: { ReuseOnScaleIn: true } } };
 const DENIED = awsError('AccessDeniedException', 'not\nfor you');
@@ -64,7 +65,7 @@ async function placesIn(state: string, ...args: string[]): Promise<string[]> {
 }
 
 describe('a healthy chain', () => {
-  test('has these links, all ok, with exit code 0', async () => {
+  test('has these links, which docs/check.md explains, all ok, with exit code 0', async () => {
     const { code, out } = await runCheck(STACK);
     expect(code).toBe(0);
     const places = out.map((line) => /^ok {7}(.*?) {2}/.exec(line)?.[1]);
@@ -92,6 +93,7 @@ describe('a healthy chain', () => {
       'web: in service',
       'web: waiting to leave',
     ]);
+    for (const place of places) expect(PAGE).toContain(`\`${place?.replace('web: ', '')}\``);
   });
 
   test('has these fields in its JSON', async () => {
@@ -112,8 +114,7 @@ describe('a healthy chain', () => {
         return `${service.toLowerCase()}:${command.constructor.name.replace(/Command$/, '')}`;
       }),
     );
-    const page = readFileSync(new URL('../../docs/check.md', import.meta.url), 'utf8');
-    const [, policy = ''] = /^```json\n([\s\S]*?)^```$/m.exec(page) ?? [];
+    const [, policy = ''] = /^```json\n([\s\S]*?)^```$/m.exec(PAGE) ?? [];
     const listed: string[] = JSON.parse(policy).Statement.flatMap(({ Action }: { Action: string[] }) => Action);
     expect([...new Set(used)].sort()).toEqual(listed.toSorted());
     expect(listed.filter((action) => !/:(Describe|Get|List|Simulate)/.test(action))).toEqual([]);
