@@ -73,6 +73,7 @@ const NOT_ANNOUNCED = [
   { ...ANNOUNCED, NotificationType: 'autoscaling:X' },
 ];
 const IMAGE = { MixedInstancesPolicy: { LaunchTemplate: { Overrides: [{}, { ImageId: 'ami-1' }] } } };
+const NO_IMAGE = { MixedInstancesPolicy: { LaunchTemplate: { Overrides: [{}] } } };
 const ROOT_VOLUME = [{ Strategy: 'Rolling' as const }, { Strategy: 'ReplaceRootVolume' as const }];
 const RETAINING = { InstanceLifecyclePolicy: { RetentionTriggers: { TerminateHookAbandon: 'retain' as const } } };
 
@@ -122,6 +123,7 @@ const trust = (condition: object, service = 'autoscaling.amazonaws.com') =>
   role({ role: { Role: roleTrusting(service, condition) } });
 const SAME_ACCOUNT = { StringEquals: { 'aws:SourceAccount': '123456789012' } };
 const SAME_OWNER = { StringEquals: { 'AWS:SourceOwner': '123456789012' } };
+const unless = (operator: string) => ({ [operator]: { 'aws:PrincipalArn': ['x', '*:role/drain-HookRole-?'] } });
 const ODD = { Condition: { Null: { x: 'true' } } };
 const NO_ROLE = { role: 'absent', publish: { unreadable: 'NoSuchEntity' } };
 
@@ -138,7 +140,7 @@ function decrypting(decision: string, principal: string, changes = {}): Changes 
 }
 
 const ACCOUNT = 'arn:aws:iam::123456789012:root';
-const PUBLISH = { Effect: 'Allow', Principal: { AWS: ROLE }, Action: 'SNS:Publish', Resource: TOPIC };
+const PUBLISH = { Effect: 'Allow', Principal: { AWS: ['x', ROLE] }, Action: ['sns:X', 'SNS:Publish'] };
 const DENY = { Effect: 'Deny', Principal: '*' };
 const ELSEWHERE = { Principal: { AWS: `${ROLE}-2` } };
 
@@ -194,6 +196,7 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
   [queued(BEING_READ), 'failure queue', '1 given up, the oldest of unknown age', OPERATE],
   [{ failureQueue: 'absent' }, 'failure queue', 'drain-FailureQueue-1 does not exist', DELETED],
   [web({}, { examined: [], others: ['a', 'b'] }), 'groups', 'no group has a hook to the topic (a, b)', '{GROUP:?name'],
+  [web({}, { examined: [] }), 'groups', 'no group has a hook to the topic: the next', '{GROUP:?name'],
   [missing(['web'], false), 'shop: group', 'us-west-2 has no group shop; its groups are web', '(AutoScalingGroupName)'],
   [missing([...'abcdefghijkl'], true), 'shop: group', 'are a, b, c, d, e, f, g, h, i, j, and 2 more', '--group'],
   [missing([], true), 'shop: group', 'it has no group at all', 'or leave out --group'],
@@ -209,8 +212,29 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
   [trust({ StringEquals: { 'aws:SourceAccount': '9' } }), 'web: hook role', 'not assume', CHANGED],
   [role(NO_ROLE), 'web: hook role', `${ROLE} does not exist`, DELETED],
   [{ ...hooked({ RoleARN: 'x/y' }), ...role(NO_ROLE, 'x/y') }, 'web: hook role', 'x/y does not exist', PUT],
+  [
+    {
+      ...web({
+        hooks: [
+          { ...HOOK, RoleARN: 'x/y' },
+          { ...RETURNING, RoleARN: 'x/y' },
+        ],
+      }),
+      ...role(NO_ROLE, 'x/y'),
+    },
+    'web: hook role',
+    'x/y does not exist',
+    `${PUT} && ${put('drain-launch', 300, 'LAUNCHING')}`,
+  ],
   [publishing('explicitDeny'), 'web: publish to topic', `drain-HookRole-1 may not sns:Publish on ${TOPIC}`, WHO_DENIES],
   [publishing('allowed', DENY), 'web: publish to topic', 'may not sns:Publish', WHO_DENIES],
+  // Here, the pattern is a name.
+  [
+    publishing('allowed', { ...DENY, Condition: unless('StringNotEquals') }),
+    'web: publish to topic',
+    'may',
+    WHO_DENIES,
+  ],
   [publishing('implicitDeny', ELSEWHERE), 'web: publish to topic', 'may not sns:Publish', `in the policy of ${TOPIC}`],
   [decrypting('implicitDeny', ACCOUNT), 'web: use of topic key', 'may not kms:Decrypt on the', 'allow it in'],
   [decrypting('explicitDeny', ROLE), 'web: use of topic key', 'may not kms:Decrypt', WHO_DENIES],
@@ -239,6 +263,7 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
   [web(described(IMAGE)), 'web: root volume replacement', 'override has an image', PUT_LAUNCHING],
   [reserved(1), 'web: concurrency', '1 copies reserved, 2 instances in the group: Lambda', DELETE_LIMIT],
   [reserved(0), 'web: concurrency', '0 copies reserved, 2 instances in the group: the next', DELETE_LIMIT],
+  [{ ...reserved(0), ...inState() }, 'web: concurrency', '0 copies reserved, 0 instances', DELETE_LIMIT],
   [account(10, 1), 'web: concurrency', '1 copies for all functions of the account', '--desired-value 1000'],
   [account(5000, 1), 'web: concurrency', '1 copies', '--quota-code L-B99A9384 --desired-value 5001'],
   [TAGGED, 'web: in service', `1 of 2 instances with ${TAG_NAME}`, tag('delete', 1)],
@@ -360,6 +385,7 @@ const OK: readonly [changes: Changes, place: string, finding: string][] = [
   [{ lastTagged: 'absent' }, 'last tagged', 'not in the last 62 days'],
   [{ lastTagged: { time: new Date(Date.now() - 7_200_000) } }, 'last tagged', '2.0 hours ago, in the five minutes'],
   [{ lastTagged: { time: new Date(Date.now() - 5 * 86_400_000) } }, 'last tagged', '5 days ago'],
+  [{}, 'groups', '1 to look at; the region has no other group'],
   [web({}, { others: ['batch'] }), 'groups', '1 to look at; no hook to the topic on batch'],
   [hooked({}, { ...OTHER, DefaultResult: 'CONTINUE' }), 'web: other terminating hook', 'logs, heartbeat timeout 60 s'],
   [hooked({}, { ...ABANDON, HeartbeatTimeout: 301 }), 'web: other terminating hook', 'default result ABANDON'],
@@ -373,20 +399,23 @@ const OK: readonly [changes: Changes, place: string, finding: string][] = [
   [publishing('implicitDeny'), 'web: publish to topic', `drain-HookRole-1: sns:Publish on ${TOPIC}`],
   // SNS's default policy.
   [publishing('implicitDeny', { Principal: '*', Condition: SAME_OWNER }), 'web: publish to topic', 'sns:Publish'],
-  [
-    publishing('allowed', { ...DENY, Condition: { ArnNotLike: { 'aws:PrincipalArn': [ROLE, '*/x'] } } }),
-    'web: publish to topic',
-    'sns:Publish',
-  ],
+  // Everybody but the hook's role is denied.
+  [publishing('allowed', { ...DENY, Condition: unless('ArnNotEquals') }), 'web: publish to topic', 'sns:Publish'],
+  [publishing('allowed', { ...DENY, Condition: unless('StringNotLike') }), 'web: publish to topic', 'sns:Publish'],
   [publishing('allowed', ODD), 'web: publish to topic', 'sns:Publish'],
   [decrypting('implicitDeny', ROLE), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt'],
   [decrypting('allowed', ACCOUNT), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt'],
   [hooked({ HeartbeatTimeout: 120 }), 'web: waiting time', '120 s; the function accepts messages up to 300 s old'],
   [{ functionEvents: 'absent' }, 'web: waiting time', "300 s, equal to the function's limit"],
-  [web({ ...REUSE, notifications: [ANNOUNCED] }), 'web: return to service', 'launch notifications (best effort)'],
+  [
+    web({ ...REUSE, notifications: [...NOT_ANNOUNCED, ANNOUNCED] }),
+    'web: return to service',
+    'launch notifications (best effort)',
+  ],
   [web({ ...REUSE, hooks: [HOOK, RETURNING] }), 'web: return to service', 'and a launching hook'],
   [web(NO_REUSE), 'web: return to service', 'no instance returns to it'],
   [web({ refreshes: ROOT_VOLUME, hooks: [HOOK, RETURNING] }), 'web: root volume replacement', 'clears the tags'],
+  [web(described(NO_IMAGE)), 'web: root volume replacement', 'no such instance refresh'],
   [web({ refreshes: [{ Strategy: 'Rolling' }] }), 'web: root volume replacement', 'no such instance refresh'],
   [reserved(2), 'web: concurrency', '2 copies reserved, 2 instances in the group'],
   [account(10, 2), 'web: concurrency', '2 copies for all functions of the account'],
