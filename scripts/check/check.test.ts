@@ -40,6 +40,7 @@ import {
   givenTagged,
   HOOK,
   inStates,
+  KEY,
   links,
   ROLE,
   runCheck,
@@ -181,6 +182,15 @@ describe('a call that is denied makes links unknown, with exit code 3', () => {
     ]);
   });
 
+  test('and so does a key that AWS manages, for which no permission is looked at', async () => {
+    givenEncryptedTopic();
+    aws.kms
+      .on(DescribeKeyCommand)
+      .resolves({ KeyMetadata: { KeyId: 'key-1', Arn: KEY, KeyState: 'Enabled', KeyManager: 'AWS' } });
+    expect(await placesIn('unknown')).toEqual(['topic key']);
+    expect(await placesIn('ok')).not.toContain('web: use of topic key');
+  });
+
   test('and so do settings that Lambda cannot decrypt', async () => {
     const Environment = { Error: { ErrorCode: 'AccessDeniedException', Message: 'no right on the key' } };
     aws.lambda.on(GetFunctionConfigurationCommand).resolves({ ...functionConfiguration(), Environment });
@@ -205,6 +215,18 @@ describe('what AWS says does not exist is broken, with exit code 1', () => {
     (aws[client] as typeof aws.sns).on(command as never).rejects(awsError(error));
     expect((await runCheck(STACK)).code).toBe(1);
     expect(await placesIn('broken')).toEqual([expected]);
+  });
+
+  test('a first deployment that failed, the only link', async () => {
+    givenStack({ StackStatus: 'ROLLBACK_COMPLETE', Outputs: [] });
+    const { code, out } = await runCheck(STACK);
+    expect({ code, out }).toEqual({
+      code: 1,
+      out: [
+        'broken   stack  ROLLBACK_COMPLETE: the next scale-in sets no tag',
+        '         fix: delete the stack first, then deploy again',
+      ],
+    });
   });
 
   test('a setting that the function refuses', async () => {
@@ -466,6 +488,11 @@ describe('the command', () => {
     vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
     await expect(runCheck(STACK)).rejects.toThrow('AWS_PROFILE is "nosuch"; expected a profile that has credentials');
     expect(warn).not.toHaveBeenCalled();
+  });
+
+  test('passes on what CloudFormation says against the name of the stack', async () => {
+    aws.cloudFormation.on(DescribeStacksCommand).rejects(awsError('ValidationError', 'the name is too long'));
+    await expect(runCheck(STACK)).rejects.toThrow('the name is too long');
   });
 
   test('refuses an endpoint that is no URL of http', async () => {

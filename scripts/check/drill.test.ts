@@ -8,6 +8,7 @@ import {
   type LifecycleState,
   TerminateInstanceInAutoScalingGroupCommand,
 } from '@aws-sdk/client-auto-scaling';
+import { DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { DescribeInstancesCommand } from '@aws-sdk/client-ec2';
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -280,6 +281,11 @@ describe('before a drill', () => {
     expect(err).toEqual(['nothing was terminated, because a link is broken; --force starts the drill all the same']);
     expect(terminations()).toEqual([]);
     expect(code).toBe(1);
+  });
+
+  test('the stack has to be readable', async () => {
+    aws.cloudFormation.on(DescribeStacksCommand).rejects(awsError('AccessDenied'));
+    await expect(runCheck([...DRILL, '--yes'])).rejects.toThrow('--drill needs the stack, which cannot be read');
   });
 
   test('the question says that a link is broken', async () => {
