@@ -8,9 +8,9 @@ import {
 import { DescribeInstancesCommand, type EC2Client, type Instance } from '@aws-sdk/client-ec2';
 import type { Settings } from '../../src/settings.ts';
 import { isNamed } from './facts/fact.ts';
+import { TERMINATING } from './facts/groups.ts';
 import { isServed, type Server } from './haproxy-statistics.ts';
 import { timeoutOf } from './judges/hooks.ts';
-import { TERMINATING } from './judges/put-hook-command.ts';
 
 /** What a drill needs to know and to call. */
 export interface DrillOptions {

@@ -58,17 +58,10 @@ export const HOOK: LifecycleHook = {
   RoleARN: ROLE,
 };
 
-export const GROUP: AutoScalingGroup = {
+export const GROUP = {
   AutoScalingGroupName: 'web',
-  MinSize: 0,
-  MaxSize: 9,
-  DesiredCapacity: 2,
-  DefaultCooldown: 300,
-  AvailabilityZones: [],
-  HealthCheckType: 'EC2',
-  CreatedTime: new Date(0),
   Instances: inStates('InService', 'InService'),
-};
+} as AutoScalingGroup;
 
 /** The answers of AWS; a test changes them before the check runs. */
 export const aws = {
@@ -230,25 +223,12 @@ export function keyPolicy(principal: string, changes: object = {}): string {
 
 export function roleTrusting(Service: string, Condition = {}): Role {
   const trust = policy({ Effect: 'Allow', Principal: { Service }, Action: 'sts:AssumeRole', Condition });
-  return {
-    Path: '/',
-    RoleName: 'drain-HookRole-1',
-    RoleId: 'AROA',
-    Arn: ROLE,
-    CreateDate: new Date(0),
-    AssumeRolePolicyDocument: encodeURIComponent(trust),
-  };
+  return { AssumeRolePolicyDocument: encodeURIComponent(trust) } as Role;
 }
 
 /** Instances i-00000001, i-00000002, … in these states. */
 export function inStates(...states: LifecycleState[]): Instance[] {
-  return states.map((LifecycleState, index) => ({
-    InstanceId: `i-0000000${index + 1}`,
-    LifecycleState,
-    AvailabilityZone: 'us-west-2a',
-    HealthStatus: 'Healthy',
-    ProtectedFromScaleIn: false,
-  }));
+  return states.map((LifecycleState, index) => ({ InstanceId: `i-0000000${index + 1}`, LifecycleState }) as Instance);
 }
 
 /** An error as the SDK throws it. */

@@ -14,6 +14,9 @@ import {
 import { collect, type Fact, isKnown, read } from './fact.ts';
 import type { Stack } from './stack.ts';
 
+export const TERMINATING = 'autoscaling:EC2_INSTANCE_TERMINATING';
+export const LAUNCHING = 'autoscaling:EC2_INSTANCE_LAUNCHING';
+
 export interface Group {
   readonly name: string;
   readonly description: AutoScalingGroup;

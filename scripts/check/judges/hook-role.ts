@@ -1,11 +1,11 @@
 import type { EvaluationResult } from '@aws-sdk/client-iam';
 import { type Fact, isKnown } from '../facts/fact.ts';
 import type { Facts, Role } from '../facts/facts.ts';
-import type { Group } from '../facts/groups.ts';
+import { type Group, LAUNCHING, TERMINATING } from '../facts/groups.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
 import { combine, type Decision, decide, isUnclear } from '../policy.ts';
 import { ownHooks } from './hooks.ts';
-import { LAUNCHING, putHookCommand, TERMINATING } from './put-hook-command.ts';
+import { putHookCommand } from './put-hook-command.ts';
 import { CHANGED, DELETED } from './stack.ts';
 
 const EFFECT = 'no message of the hook is published, and the next scale-in sets no tag';

@@ -1,11 +1,11 @@
 import type { LifecycleHook } from '@aws-sdk/client-auto-scaling';
 import { isKnown } from '../facts/fact.ts';
 import type { Facts } from '../facts/facts.ts';
-import type { Group } from '../facts/groups.ts';
+import { type Group, LAUNCHING, TERMINATING } from '../facts/groups.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
 import { awsCommand } from './aws-command.ts';
 import { maxEventAgeOf } from './function.ts';
-import { LAUNCHING, putHookCommand, TERMINATING } from './put-hook-command.ts';
+import { putHookCommand } from './put-hook-command.ts';
 import { CHANGED } from './stack.ts';
 
 /** The group's hooks to the topic for one transition; none when the hooks could not be read. */

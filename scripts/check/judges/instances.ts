@@ -1,10 +1,9 @@
 import type { Instance } from '@aws-sdk/client-auto-scaling';
 import { isKnown } from '../facts/fact.ts';
 import type { Facts } from '../facts/facts.ts';
-import type { Group } from '../facts/groups.ts';
+import { type Group, LAUNCHING } from '../facts/groups.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
 import { awsCommand } from './aws-command.ts';
-import { LAUNCHING } from './put-hook-command.ts';
 import { isReused } from './return-to-service.ts';
 
 /** Instances in service must not carry the tag. */

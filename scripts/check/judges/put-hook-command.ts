@@ -1,9 +1,7 @@
 import type { LifecycleHook } from '@aws-sdk/client-auto-scaling';
+import { TERMINATING } from '../facts/groups.ts';
 import type { Stack } from '../facts/stack.ts';
 import { awsCommand } from './aws-command.ts';
-
-export const TERMINATING = 'autoscaling:EC2_INSTANCE_TERMINATING';
-export const LAUNCHING = 'autoscaling:EC2_INSTANCE_LAUNCHING';
 
 /**
  * Puts a hook to the topic, with the stack's own role. Text that somebody gave the hook (its metadata) is not repeated.

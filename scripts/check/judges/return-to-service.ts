@@ -1,9 +1,9 @@
 import { isKnown } from '../facts/fact.ts';
 import type { Facts } from '../facts/facts.ts';
-import type { Group } from '../facts/groups.ts';
+import { type Group, LAUNCHING } from '../facts/groups.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
 import { ownHooks } from './hooks.ts';
-import { LAUNCHING, putHookCommand } from './put-hook-command.ts';
+import { putHookCommand } from './put-hook-command.ts';
 
 const LAUNCH = 'autoscaling:EC2_INSTANCE_LAUNCH';
 
