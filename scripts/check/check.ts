@@ -1,40 +1,32 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { styleText } from 'node:util';
 import { bundle } from '../bundle.ts';
 import { parseOptions, runCommand, type Terminal } from '../command.ts';
 import { type Clients, makeClients } from './clients.ts';
-import { checkConcurrency } from './concurrency.ts';
 import { type Clock, drill } from './drill.ts';
-import { checkFailureQueue } from './failure-queue.ts';
-import { checkFunction } from './function.ts';
-import { findGroups } from './groups.ts';
-import { checkHookRoles } from './hook-role.ts';
-import { checkHooks } from './hooks.ts';
-import { checkInstances } from './instances.ts';
-import { checkLastTagged } from './last-tagged.ts';
-import { type Link, textOf } from './link.ts';
-import { checkReturn } from './return-to-service.ts';
-import { readStack, type Stack } from './stack.ts';
-import { checkSubscription } from './subscription.ts';
-import { checkTopic } from './topic.ts';
-import { checkWaitingTime } from './waiting-time.ts';
+import { textOf } from './facts/fact.ts';
+import { type Facts, readFacts } from './facts/facts.ts';
+import { readCloudFormation, type Stack, stackOf } from './facts/stack.ts';
+import { judge } from './judges/judges.ts';
+import { judgeStack } from './judges/stack.ts';
+import type { Link } from './link.ts';
+import { jsonOf, linesOf } from './print.ts';
 
 const NAME = 'npm run check';
 const USAGE = `npm run check -- --stack NAME [options]
   --stack NAME          the stack that was deployed from template.yaml
   --group GROUP         only this Auto Scaling group (may be repeated); without it every group with a hook to the topic
-  --json                prints the links as JSON, and nothing else, on standard output
-  --drill INSTANCE      after the check, has Auto Scaling replace this instance, and shows what happens to it
-  --haproxy SOURCE      a stats socket, or the URL of the statistics as CSV (…;csv), that the drill looks at (may be
-                        repeated)
-  --yes                 does not ask before the drill; a broken link prevents the drill
-  --force               with --yes: starts the drill although a link is broken
+  --json                print only the links, as JSON, on standard output
+  --drill INSTANCE      after the check, let Auto Scaling replace this instance and show what happens to it
+  --haproxy SOURCE      for the drill: a stats socket, or the URL of the statistics as CSV (…;csv); may be repeated
+  --yes                 do not ask before the drill; a broken link prevents the drill
+  --force               with --yes: start the drill although a link is broken
 
-Only the drill changes anything. Exit code 0: no link is broken; 1: one is, or the drill failed; 2: it could not be run.`;
+Only the drill changes anything. Exit code 0: every link is ok; 1: a link is broken, or the drill failed; 3: no link is
+broken, but one could not be looked at; 2: the command could not run.`;
 
-/** What the command needs beyond a terminal; tests replace it. */
+/** Needs of the command beyond a terminal; tests replace them. */
 export interface Surroundings {
   /** Undefined when nobody can answer. */
   readonly ask: ((question: string) => Promise<string>) | undefined;
@@ -74,35 +66,35 @@ export async function main(
   { ask, clock, localSha256 }: Surroundings = surroundingsOf(terminal),
 ): Promise<number> {
   const options = readOptions(args, environment);
-  if (options === undefined) {
+  if (options.help) {
     terminal.out(USAGE);
     return 0;
   }
-  const { instance, json, yes, force } = options;
+  const { drill: instance, json, yes, force } = options;
   if (instance !== undefined && !yes && ask === undefined) {
-    throw new Error('--drill asks before it terminates an instance, and there is no terminal; --yes goes without');
+    throw new Error(
+      '--drill asks before it terminates an instance, but there is no terminal; --yes skips the question',
+    );
   }
   const clients = await makeClients(environment, terminal.signal);
-  const { links, stack, tag } = await examineChain(clients, options, localSha256).catch((error) => {
-    throw new Error(whyNotExamined(error, environment), { cause: error });
+  const { links, stack, tag } = await check(clients, options, localSha256).catch((error) => {
+    throw new Error(whyNotChecked(error, environment), { cause: error });
   });
-  if (json) terminal.out(JSON.stringify({ links }));
-  else for (const line of linesOf(links)) terminal.out(line);
+  for (const line of json ? [jsonOf(links)] : linesOf(links)) terminal.out(line);
   const isBroken = links.some(({ state }) => state === 'broken');
-  if (instance === undefined) return isBroken ? 1 : 0;
+  const exitCode = isBroken ? 1 : links.some(({ state }) => state === 'unknown') ? 3 : 0;
+  if (instance === undefined) return exitCode;
 
   if (stack === undefined || tag === undefined) throw new Error('--drill needs the stack, which cannot be read');
   if (isBroken && yes && !force) {
-    terminal.err(
-      'nothing was terminated, because a link of the chain is broken; --force starts the drill all the same',
-    );
+    terminal.err('nothing was terminated, because a link is broken; --force starts the drill all the same');
     return 1;
   }
   const isDrained = await drill(instance, {
     ...clients,
     topicArn: stack.topicArn,
     tag,
-    haproxies: options.haproxies,
+    haproxies: options.haproxy,
     isAgreed: async (question) => {
       const warning = isBroken ? 'A link of the chain is broken. ' : '';
       const answer = yes ? 'yes' : await ask?.(`${warning}${question} [y/N] `);
@@ -114,28 +106,15 @@ export async function main(
     clock,
   });
   if (isDrained === undefined) terminal.err('nothing was terminated');
-  return isBroken || isDrained === false ? 1 : 0;
+  return isDrained === false ? 1 : exitCode;
 }
 
-interface Options {
-  readonly stack: string;
-  readonly groups: readonly string[];
-  readonly json: boolean;
-  readonly instance: string | undefined;
-  readonly haproxies: readonly string[];
-  readonly yes: boolean;
-  readonly force: boolean;
-}
-
-/**
- * @returns undefined if the user asked for help.
- * @throws Error that names the option.
- */
-function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options | undefined {
+/** @throws Error that names the option. */
+function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv) {
   const { values } = parseOptions(NAME, environment, {
     args: [...args],
     options: {
-      stack: { type: 'string' },
+      stack: { type: 'string', default: '' },
       group: { type: 'string', multiple: true, default: [] },
       json: { type: 'boolean', default: false },
       drill: { type: 'string' },
@@ -145,79 +124,32 @@ function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv): O
       help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) return undefined;
+  if (values.help) return values;
   if (!values.stack) throw new Error(`--stack is absent; expected ${NAME} -- --stack NAME`);
   if (values.drill === undefined && (values.haproxy.length > 0 || values.yes || values.force)) {
     throw new Error('--haproxy, --yes and --force belong to --drill INSTANCE, which is absent');
   }
-  return {
-    stack: values.stack,
-    groups: values.group,
-    json: values.json,
-    instance: values.drill,
-    haproxies: values.haproxy,
-    yes: values.yes,
-    force: values.force,
-  };
+  return values;
 }
 
-async function examineChain(
+async function check(
   clients: Clients,
-  { stack: name, groups: named }: Options,
+  { stack: name, group }: { readonly stack: string; readonly group: readonly string[] },
   localSha256: () => Promise<string>,
-) {
-  const { link, stack } = await readStack(clients.cloudFormation, name);
-  if (stack === undefined) return { links: [link] };
-  const { autoScaling, cloudWatch, ec2, iam, kms, lambda, sns, sqs } = clients;
-  const topic = await checkTopic(sns, kms, stack);
-  const fn = await checkFunction(lambda, stack, localSha256);
-  const tag = fn.settings?.tag ?? tagOf(stack);
-  const { links: groupLinks, groups } = await findGroups(autoScaling, stack, named);
-  const links: Link[] = [
-    link,
-    ...topic.links,
-    ...(await checkSubscription(sns, stack)),
-    ...fn.links,
-    ...(await checkFailureQueue(sqs, cloudWatch, stack)),
-    ...(await checkLastTagged(cloudWatch, stack)),
-    ...groupLinks,
-  ];
-  for (const group of groups) {
-    links.push(
-      ...checkHooks(stack, group),
-      ...(await checkHookRoles(iam, stack, topic, group)),
-      ...checkWaitingTime(stack, fn, group),
-      ...(await checkReturn(autoScaling, stack, group)),
-      ...(await checkConcurrency(lambda, stack, group)),
-      ...(await checkInstances(autoScaling, ec2, stack, tag, group)),
-    );
-  }
-  return { links, stack, tag };
+): Promise<{ links: readonly Link[]; stack?: Stack; tag?: Facts['tag'] }> {
+  const deployment = await readCloudFormation(clients.cloudFormation, name);
+  const stack = stackOf(deployment);
+  if (stack === undefined) return { links: [{ link: 'stack', group: null, ...judgeStack({ deployment }) }] };
+  const facts = await readFacts(clients, deployment, stack, group, localSha256);
+  return { links: judge(facts), stack, tag: facts.tag };
 }
 
-function whyNotExamined(error: Error, { AWS_ENDPOINT_URL: url }: NodeJS.ProcessEnv): string {
-  // The SDK's errors have metadata, which has a status if there was an answer.
+function whyNotChecked(error: Error, { AWS_ENDPOINT_URL: url }: NodeJS.ProcessEnv): string {
+  // The SDK's errors have metadata, with a status if there was an answer.
   if (!('$metadata' in error)) return textOf(error);
   const { httpStatusCode: status } = error.$metadata as { httpStatusCode?: number };
   if (status === undefined) return `${url || 'AWS'} cannot be reached: ${textOf(error)}`;
   return url ? `${url} answers with HTTP status ${status}: ${textOf(error)}` : textOf(error);
-}
-
-/** The tag that the stack was deployed with, where the function's own settings cannot be read. */
-function tagOf({ parameters: { TagKey: key = '', TagValue: value = '' } }: Stack) {
-  return { key, value };
-}
-
-const COLORS = { ok: 'green', broken: 'red', unknown: 'yellow' } as const;
-
-function linesOf(links: readonly Link[]): string[] {
-  const places = links.map(({ link, group }) => (group === null ? link : `${group}: ${link}`));
-  const width = Math.max(...places.map((place) => place.length));
-  return links.flatMap(({ state, found, mend }, index) => {
-    const place = styleText('bold', (places[index] ?? '').padEnd(width));
-    const line = `${styleText(COLORS[state], state.padEnd(7))}  ${place}  ${found}`;
-    return mend === null ? [line] : [line, `         ${styleText('dim', 'mend:')} ${mend}`];
-  });
 }
 
 if (import.meta.main) await runCommand(NAME, main, 2);

@@ -10,28 +10,18 @@ import { SQSClient } from '@aws-sdk/client-sqs';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { findCredentials, readEndpointUrl } from '../aws-endpoint.ts';
 
-/** A client for each service that the chain runs through, with region, credentials and endpoint as the SDK finds them. */
-export interface Clients {
-  readonly autoScaling: AutoScalingClient;
-  readonly cloudFormation: CloudFormationClient;
-  readonly cloudWatch: CloudWatchClient;
-  readonly ec2: EC2Client;
-  readonly iam: IAMClient;
-  readonly kms: KMSClient;
-  readonly lambda: LambdaClient;
-  readonly sns: SNSClient;
-  readonly sqs: SQSClient;
-}
+export type Clients = Awaited<ReturnType<typeof makeClients>>;
 
 // Without a logger, the SDK warns on standard error when both AWS_PROFILE and keys are set.
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
+ * A client for each service of the chain, with region, credentials and endpoint as the SDK finds them.
  * @param environment as the SDK reads it from this process.
  * @param signal ends every call.
  * @throws Error that says which setting is missing or wrong.
  */
-export async function makeClients(environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Clients> {
+export async function makeClients(environment: NodeJS.ProcessEnv, signal: AbortSignal) {
   readEndpointUrl(environment);
   const requestHandler = new InterruptibleHandler(signal);
   const cloudFormation = new CloudFormationClient({ requestHandler, logger: SILENT });
@@ -50,7 +40,7 @@ export async function makeClients(environment: NodeJS.ProcessEnv, signal: AbortS
     kms: new KMSClient(shared),
     lambda: new LambdaClient(shared),
     sns: new SNSClient(shared),
-    // Otherwise the client would call the host in the queue's URL and ignore AWS_ENDPOINT_URL.
+    // Otherwise the client calls the host in the queue's URL and ignores AWS_ENDPOINT_URL.
     sqs: new SQSClient({ ...shared, useQueueUrlAsEndpoint: false }),
   };
 }

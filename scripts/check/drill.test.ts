@@ -1,30 +1,33 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer as createHttpServer } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import {
   DescribeAutoScalingInstancesCommand,
+  type LifecycleState,
   TerminateInstanceInAutoScalingGroupCommand,
 } from '@aws-sdk/client-auto-scaling';
+import { DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { DescribeInstancesCommand } from '@aws-sdk/client-ec2';
+import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { DEFAULT_TAG } from '../../src/settings.ts';
 import { fakeTerminal } from '../../test/helpers/terminal.ts';
-import { isServed } from '../haproxy-statistics.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { askUser, main } from './check.ts';
 import {
   aws,
   awsError,
   CODE,
+  givenGroups,
   givenHealthyChain,
   givenHooks,
   givenTagged,
   HOOK,
   runCheck,
   TOPIC,
-} from './check-chain.ts';
+} from './healthy-chain.ts';
 
 const INSTANCE = 'i-0123456789abcdef0';
 const DRILL = ['--stack', 'drain', '--drill', INSTANCE];
@@ -42,17 +45,22 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-/** When each thing happens, in seconds after Auto Scaling was asked; what is absent never does. */
+/** When each event happens, in seconds after Auto Scaling was asked. An absent event never happens. */
 interface Course {
   readonly waiting?: number;
   readonly tagged?: number;
-  /** When the load balancer lets go, each by itself. */
-  readonly letGo?: readonly (number | undefined)[];
+  /** When each load balancer removes the instance. */
+  readonly removed?: readonly (number | undefined)[];
   readonly ended?: number;
+  /** The state in which the wait ends. */
+  readonly endState?: LifecycleState;
 }
 
 /** Plays a course of events to the drill, on a clock that only its sleeps move. */
-async function play({ waiting, tagged, letGo = [], ended }: Course, ...args: string[]) {
+async function play(
+  { waiting, tagged, removed = [], ended, endState = 'Terminating:Proceed' }: Course,
+  ...args: string[]
+) {
   let ms = 0;
   let askedAt = Number.POSITIVE_INFINITY;
   const has = (second: number | undefined) => second !== undefined && ms - askedAt >= second * 1000;
@@ -62,7 +70,7 @@ async function play({ waiting, tagged, letGo = [], ended }: Course, ...args: str
   });
   aws.autoScaling.on(DescribeAutoScalingInstancesCommand, { InstanceIds: [INSTANCE] }).callsFake(() => {
     const leaving = askedAt < Number.POSITIVE_INFINITY ? 'Terminating' : 'InService';
-    const LifecycleState = has(ended) ? 'Terminating:Proceed' : has(waiting) ? 'Terminating:Wait' : leaving;
+    const LifecycleState = has(ended) ? endState : has(waiting) ? 'Terminating:Wait' : leaving;
     return { AutoScalingInstances: [{ AutoScalingGroupName: 'web', LifecycleState }] };
   });
   aws.ec2.on(DescribeInstancesCommand, { InstanceIds: [INSTANCE] }).callsFake(() => ({
@@ -72,14 +80,14 @@ async function play({ waiting, tagged, letGo = [], ended }: Course, ...args: str
           {
             PrivateIpAddress: '10.0.0.7',
             State: { Name: 'running' },
-            Tags: has(tagged) ? [{ Key: 'remove_from_lb', Value: 'yes' }] : [{ Key: 'remove_from_lb', Value: 'no' }],
+            Tags: [{ Key: DEFAULT_TAG.key, Value: has(tagged) ? DEFAULT_TAG.value : 'no' }],
           },
         ],
       },
     ],
   }));
   const sources = await Promise.all(
-    letGo.map((second) => startSocket(() => (has(second) ? csv() : csv([INSTANCE, 'UP', ''])))),
+    removed.map((second) => startSocket(() => (has(second) ? csv() : csv([INSTANCE, 'UP', ''])))),
   );
   const haproxies = sources.flatMap((source) => ['--haproxy', source]);
   const result = await runCheck([...DRILL, '--yes', ...haproxies, ...args], {
@@ -102,33 +110,31 @@ function terminations() {
 }
 
 describe('a drill', () => {
-  test('has the instance replaced, and shows what happens to it', async () => {
-    const { code, lines } = await play({ waiting: 2, tagged: 4, letGo: [12], ended: 300 });
+  test('lets Auto Scaling replace the instance, and shows each event', async () => {
+    const { code, lines } = await play({ waiting: 2, tagged: 4, removed: [12], ended: 300 });
     expect(terminations()).toEqual([{ InstanceId: INSTANCE, ShouldDecrementDesiredCapacity: false }]);
     expect(lines).toEqual([
       `Auto Scaling replaces ${INSTANCE} of web; the hook waits 300 s`,
       '2 s  waiting',
       '4 s  tagged',
-      '12 s  gone from the load balancer (#1)',
+      '12 s  out of the load balancer (#1)',
       '300 s  terminated',
       'drained: tagged after 4 s, out of the load balancer after 12 s, 288 s before it was terminated',
     ]);
     expect(code).toBe(0);
   });
 
-  test('counts the last load balancer to let go', async () => {
-    const { code, lines } = await play({ waiting: 2, tagged: 4, letGo: [20, 9], ended: 300 });
+  test('counts the last load balancer', async () => {
+    const { code, lines } = await play({ waiting: 2, tagged: 4, removed: [20, 9], ended: 300 });
     expect(lines.at(-1)).toBe(
       'drained: tagged after 4 s, out of the load balancer after 20 s, 280 s before it was terminated',
     );
     expect(code).toBe(0);
   });
 
-  test('says that no load balancer was looked at', async () => {
+  test('says that no load balancer was given', async () => {
     const { code, lines } = await play({ waiting: 2, tagged: 4, ended: 300 });
-    expect(lines.at(-1)).toBe(
-      'drained: tagged after 4 s, 296 s before it was terminated; the load balancer was not looked at (--haproxy)',
-    );
+    expect(lines.at(-1)).toBe('drained: tagged after 4 s, 296 s before it was terminated; no --haproxy was given');
     expect(code).toBe(0);
   });
 
@@ -137,24 +143,24 @@ describe('a drill', () => {
     [
       'a tag that comes with the end of the wait',
       { waiting: 2, tagged: 60, ended: 60 },
-      'it got the tag when its wait was over',
+      'it got the tag after its wait',
     ],
     ['a tag that comes later', { waiting: 2, tagged: 61, ended: 60 }, 'it was terminated without the tag'],
-    ['an instance that does not wait', { tagged: 2, ended: 3 }, 'it did not wait: the hook did not hold it'],
+    ['an instance that does not wait', { tagged: 2, ended: 3 }, 'it did not wait: the hook had no effect'],
     [
       'a load balancer that keeps it',
-      { waiting: 2, tagged: 4, letGo: [9, undefined], ended: 60 },
+      { waiting: 2, tagged: 4, removed: [9, undefined], ended: 60 },
       '#2 still had it when it was terminated',
     ],
     [
-      'a load balancer that lets go with the end',
-      { waiting: 2, tagged: 4, letGo: [60], ended: 60 },
+      'a load balancer that removes it too late',
+      { waiting: 2, tagged: 4, removed: [60], ended: 60 },
       '#1 still had it when it was terminated',
     ],
     [
       'an instance that is not terminated',
       { waiting: 2, tagged: 4 },
-      'it was not terminated in the time of its wait and ten minutes more',
+      'it was not terminated within its wait and 10 minutes',
     ],
   ])('fails for %s', async (_, course, problem) => {
     const { code, lines } = await play(course);
@@ -168,6 +174,33 @@ describe('a drill', () => {
     const { code, lines } = await play({ waiting: 2, tagged: 4, ended: 300 }, '--force');
     expect(lines.at(-1)).toMatch(/^drained/);
     expect(code).toBe(1);
+  });
+
+  test('says that the instance runs after its wait, when a lifecycle policy retains it', async () => {
+    const { code, lines } = await play({ waiting: 2, tagged: 4, ended: 60, endState: 'Terminating:Retained' });
+    expect(lines).toContain('60 s  retained: the wait is over, the instance runs');
+    expect(code).toBe(0);
+  });
+
+  test('waits an hour longer for an instance that an ELB deregisters first', async () => {
+    givenGroups({ TargetGroupARNs: ['arn:aws:elasticloadbalancing:us-west-2:123456789012:targetgroup/web/1'] });
+    givenHooks('web', HOOK);
+    const { code, lines } = await play({ waiting: 3600, tagged: 3602, ended: 3900 });
+    expect(lines.at(-1)).toMatch(/^drained: tagged after 3602 s/);
+    expect(code).toBe(0);
+  });
+
+  test('says that nothing replaces the instance while launches are suspended', async () => {
+    givenGroups({ SuspendedProcesses: [{ ProcessName: 'AZRebalance' }, { ProcessName: 'Launch' }] });
+    givenHooks('web', HOOK);
+    const { out } = await play({ waiting: 2, tagged: 4, ended: 300 });
+    expect(out).toContain(`Launch is suspended for web: nothing will replace ${INSTANCE}`);
+  });
+
+  test('has exit code 3 when it succeeds but a link could not be looked at', async () => {
+    aws.sqs.on(GetQueueAttributesCommand).rejects(awsError('AccessDenied'));
+    expect((await play({ waiting: 2, tagged: 4, ended: 300 })).code).toBe(3);
+    expect((await play({ waiting: 2, ended: 300 })).code).toBe(1);
   });
 
   test('takes an instance that EC2 does not know any more for terminated', async () => {
@@ -188,17 +221,17 @@ describe('a drill', () => {
     expect(err.at(-1)).toMatch(/^drained/);
   });
 
-  test('shows once what a load balancer that cannot be asked says, and asks it again', async () => {
+  test('shows the complaint of a load balancer once, and asks it again', async () => {
     let asked = 0;
     const source = await startSocket(() => (++asked === 1 ? csv([INSTANCE, 'UP', '']) : asked < 5 ? 'no' : csv()));
     const { code, lines } = await play({ waiting: 2, tagged: 4, ended: 300 }, '--haproxy', source);
     expect(lines.filter((line) => line.includes("expected HAProxy's statistics"))).toHaveLength(1);
-    expect(lines).toContain(`3 s  gone from the load balancer (${source})`);
+    expect(lines).toContain(`3 s  out of the load balancer (${source})`);
     expect(code).toBe(0);
   });
 
   test.each([[['--yes']], [['--yes', '--json']]])(
-    'that is interrupted says that the instance goes on terminating: %j',
+    'that is interrupted says that Auto Scaling continues: %j',
     async (args) => {
       givenMember('InService');
       givenInstance();
@@ -211,7 +244,7 @@ describe('a drill', () => {
       };
       const surroundings = { ask: undefined, clock: { now: () => 0, sleep }, localSha256: async () => CODE };
       await expect(main([...DRILL, ...args], process.env, terminal, surroundings)).rejects.toThrow('interrupted');
-      expect(printed.err).toMatch(new RegExp(`^Auto Scaling goes on replacing ${INSTANCE}$`, 'm'));
+      expect(printed.err).toMatch(new RegExp(`^Auto Scaling continues to replace ${INSTANCE}$`, 'm'));
     },
   );
 });
@@ -232,9 +265,9 @@ describe('before a drill', () => {
       return {};
     });
     const { code, err } = await runCheck(DRILL, { ask });
-    expect(ask.mock.calls).toEqual([[`Terminate ${INSTANCE} and have web replace it? [y/N] `]]);
+    expect(ask.mock.calls).toEqual([[`Terminate ${INSTANCE} and let web replace it? [y/N] `]]);
     expect(terminations()).toHaveLength(count);
-    // Here the instance is gone at once, so that the drill itself fails.
+    // The instance is gone at once, so that the drill fails.
     expect({ code, err }).toEqual(count === 0 ? { code: 0, err: ['nothing was terminated'] } : { code: 1, err: [] });
   });
 
@@ -245,11 +278,14 @@ describe('before a drill', () => {
     aws.autoScaling.on(TerminateInstanceInAutoScalingGroupCommand).rejects(new Error('terminated'));
     const { code, out, err } = await runCheck([...DRILL, '--yes']);
     expect(out.join('\n')).toContain('broken ');
-    expect(err).toEqual([
-      'nothing was terminated, because a link of the chain is broken; --force starts the drill all the same',
-    ]);
+    expect(err).toEqual(['nothing was terminated, because a link is broken; --force starts the drill all the same']);
     expect(terminations()).toEqual([]);
     expect(code).toBe(1);
+  });
+
+  test('the stack has to be readable', async () => {
+    aws.cloudFormation.on(DescribeStacksCommand).rejects(awsError('AccessDenied'));
+    await expect(runCheck([...DRILL, '--yes'])).rejects.toThrow('--drill needs the stack, which cannot be read');
   });
 
   test('the question says that a link is broken', async () => {
@@ -288,7 +324,11 @@ describe('before a drill', () => {
       () => givenHooks('web', { ...HOOK, LifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING' }),
       'has no terminating hook to',
     ],
-    ['tagged already', () => givenInstance({ Key: 'remove_from_lb', Value: 'yes' }), 'is tagged already'],
+    [
+      'tagged already',
+      () => givenInstance({ Key: DEFAULT_TAG.key, Value: DEFAULT_TAG.value }),
+      'carries the tag already',
+    ],
   ])('an instance is refused that is %s', async (_, given, reason) => {
     givenMember('InService');
     givenInstance();
@@ -296,6 +336,18 @@ describe('before a drill', () => {
     await expect(runCheck([...DRILL, '--yes', '--force'])).rejects.toThrow(reason);
     expect(terminations()).toEqual([]);
   });
+
+  test.each(['ScalingActivityInProgressFault', 'ScalingActivityInProgress', 'ResourceContentionFault'])(
+    'a group that is busy is named: %s',
+    async (name) => {
+      givenMember('InService');
+      givenInstance();
+      aws.autoScaling.on(TerminateInstanceInAutoScalingGroupCommand).rejects(awsError(name));
+      await expect(runCheck([...DRILL, '--yes'])).rejects.toThrow(
+        'nothing was terminated: web is busy with another scaling activity; try again when it is done',
+      );
+    },
+  );
 
   test('a load balancer is refused that does not have the instance, or cannot be asked', async () => {
     givenMember('InService');
@@ -306,42 +358,6 @@ describe('before a drill', () => {
     );
     await expect(runCheck([...DRILL, '--yes', '--haproxy', join(folder, 'nowhere')])).rejects.toThrow('ENOENT');
     expect(terminations()).toEqual([]);
-  });
-});
-
-describe("HAProxy's statistics", () => {
-  const server = { instanceId: INSTANCE, address: '10.0.0.7' };
-
-  test.each<[string, [string, string, string][], boolean]>([
-    ['a server named like the instance', [[INSTANCE, 'UP', '']], true],
-    ['a server at its address', [['web1', 'no check', '10.0.0.7:8080']], true],
-    ['a server at another address', [['web1', 'UP', '10.0.0.70:8080']], false],
-    ['one that is going up', [[INSTANCE, 'DOWN 1/2', '']], true],
-    ['one that is drained', [[INSTANCE, 'DRAIN', '']], false],
-    ['one in maintenance', [[INSTANCE, 'MAINT (via web/i-1)', '']], false],
-    ['one that is not balanced to', [[INSTANCE, 'NOLB', '']], false],
-    [
-      'one of two backends has drained it',
-      [
-        [INSTANCE, 'DRAIN', ''],
-        [INSTANCE, 'UP', ''],
-      ],
-      true,
-    ],
-    ['none', [], false],
-  ])('%s', async (_, rows, expected) => {
-    expect(await isServed(await startSocket(() => csv(...rows)), server)).toBe(expected);
-  });
-
-  test('are read from a page too', async () => {
-    let status = 200;
-    const page = createHttpServer((_, response) => response.writeHead(status).end(csv([INSTANCE, 'UP', ''])));
-    await once(page.listen(0, '127.0.0.1'), 'listening');
-    closing.push(() => page.close());
-    const url = `http://127.0.0.1:${(page.address() as AddressInfo).port}/;csv`;
-    expect(await isServed(url, server)).toBe(true);
-    status = 401;
-    await expect(isServed(url, server)).rejects.toThrow(`--haproxy ${url}: HTTP status 401`);
   });
 });
 

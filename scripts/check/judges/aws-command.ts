@@ -1,8 +1,8 @@
-type Value = string | number | readonly string[] | Readonly<Record<string, unknown>> | readonly object[];
+type Value = string | number | readonly string[] | readonly object[];
 
 /**
- * A command of the AWS CLI for a POSIX shell. A list of texts becomes as many words, other data JSON.
- * @param options by name without `--`; those that are undefined are left out.
+ * A command of the AWS CLI for a POSIX shell. A list of texts becomes one word for each text, a list of objects JSON.
+ * @param options by name without `--`; undefined ones are left out.
  */
 export function awsCommand(
   region: string,
@@ -24,7 +24,7 @@ function isTexts(value: object): value is readonly string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string');
 }
 
-/** One word of a POSIX shell. */
-export function quoted(word: string): string {
+/** One word for a POSIX shell. */
+function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

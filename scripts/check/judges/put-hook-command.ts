@@ -1,12 +1,12 @@
 import type { LifecycleHook } from '@aws-sdk/client-auto-scaling';
+import { TERMINATING } from '../facts/groups.ts';
+import type { Stack } from '../facts/stack.ts';
 import { awsCommand } from './aws-command.ts';
-import { TERMINATING } from './groups.ts';
-import type { Stack } from './stack.ts';
 
 /**
- * Puts a lifecycle hook. All of it is given, because what is left out of an existing hook may fall back to its default.
+ * Puts a hook to the topic, with the stack's own role. Text that somebody gave the hook (its metadata) is not repeated.
  * @param group undefined leaves it to $GROUP.
- * @param hook what differs from the terminating hook that the template would put.
+ * @param hook what differs from the terminating hook of template.yaml.
  */
 export function putHookCommand(stack: Stack, group: string | undefined, hook: LifecycleHook = {}): string {
   const command = awsCommand(stack.region, 'autoscaling put-lifecycle-hook', {
@@ -14,10 +14,8 @@ export function putHookCommand(stack: Stack, group: string | undefined, hook: Li
     'lifecycle-transition': hook.LifecycleTransition ?? TERMINATING,
     'heartbeat-timeout': hook.HeartbeatTimeout ?? stack.parameters.HeartbeatTimeout,
     'default-result': 'CONTINUE',
-    ...(hook.LifecycleHookName === undefined || hook.NotificationTargetARN === stack.topicArn
-      ? { 'notification-target-arn': stack.topicArn, 'role-arn': hook.RoleARN ?? stack.hookRoleArn }
-      : { 'notification-target-arn': hook.NotificationTargetARN, 'role-arn': hook.RoleARN }),
-    'notification-metadata': hook.NotificationMetadata,
+    'notification-target-arn': stack.topicArn,
+    'role-arn': stack.hookRoleArn,
     'auto-scaling-group-name': group,
   });
   return group === undefined ? `${command} --auto-scaling-group-name "\${GROUP:?name of the group}"` : command;

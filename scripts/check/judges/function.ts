@@ -1,0 +1,132 @@
+import { isKnown } from '../facts/fact.ts';
+import { type Facts, METRIC_DAYS } from '../facts/facts.ts';
+import type { Group } from '../facts/groups.ts';
+import { broken, type Finding, ok, unknown } from '../link.ts';
+import { decide, isUnclear } from '../policy.ts';
+import { awsCommand } from './aws-command.ts';
+import { CHANGED, DELETED } from './stack.ts';
+
+export function judgeFunction({ function: configuration, stack: { functionName } }: Facts): Finding {
+  if (configuration === 'absent') {
+    return broken(`${functionName} does not exist: the next scale-in sets no tag`, DELETED);
+  }
+  if (!isKnown(configuration)) return unknown(configuration);
+  const { State: state, StateReason, LastUpdateStatus: update, LastUpdateStatusReason } = configuration;
+  const reason = StateReason ?? LastUpdateStatusReason;
+  const finding = `${functionName}: ${state}, last update ${update}${reason ? ` (${reason})` : ''}`;
+  if (state === undefined) return unknown(`${functionName}: the answer has no state`);
+  if (state === 'Active' && update === 'Successful') return ok(finding);
+  if (state === 'Pending' || (state === 'Active' && update === 'InProgress')) {
+    return unknown(`${finding}: check again when it is done`);
+  }
+  const effect = state === 'Active' ? 'the version before the update still runs' : 'the next scale-in may set no tag';
+  return broken(`${finding}: ${effect}`, 'remove the reason, then deploy again');
+}
+
+export function judgeFunctionSettings({ settings }: Facts): Finding | [] {
+  if (settings === 'absent') return [];
+  if (!isKnown(settings)) return unknown(settings);
+  if ('invalid' in settings) {
+    return broken(`${settings.invalid}: every call fails, and the next scale-in sets no tag`, CHANGED);
+  }
+  const { tag, maxAgeMs } = settings;
+  const limit = Number.isFinite(maxAgeMs) ? `HEARTBEAT_TIMEOUT ${maxAgeMs / 1000} s` : 'no HEARTBEAT_TIMEOUT';
+  return ok(`tag ${tag.key}=${tag.value}, ${limit}`);
+}
+
+export function judgeFunctionCode({ function: configuration, bundle }: Facts): Finding | [] {
+  if (!isKnown(configuration)) return [];
+  if (!isKnown(bundle)) return unknown(bundle);
+  const { CodeSha256: deployed } = configuration;
+  if (deployed === bundle.sha256) return ok(`CodeSha256 ${deployed}, as this checkout's bundle`);
+  const finding = `CodeSha256 ${deployed}, but this checkout's bundle has ${bundle.sha256}: the stack runs other code`;
+  return broken(finding, 'deploy this checkout, or run the check from a checkout of the deployed version');
+}
+
+/** Whether the topic may call the function. */
+export function judgeFunctionPermission({ function: configuration, functionPolicy, stack }: Facts): Finding | [] {
+  if (configuration === 'absent') return [];
+  if (functionPolicy !== 'absent' && !isKnown(functionPolicy)) return unknown(functionPolicy);
+  const decision = decide(functionPolicy === 'absent' ? undefined : functionPolicy.Policy, {
+    action: 'lambda:InvokeFunction',
+    principals: ['sns.amazonaws.com'],
+    context: { 'aws:sourcearn': stack.topicArn, 'aws:sourceaccount': stack.accountId },
+  });
+  if (decision === 'allowed') return ok('the topic may call the function');
+  if (isUnclear(decision)) return unknown("the function's policy has a condition that the check cannot judge");
+  return broken('the topic may not call the function: SNS does not retry, and the next scale-in sets no tag', DELETED);
+}
+
+/** What Lambda does with an event when the function fails. */
+export function judgeFunctionEvents({ function: configuration, functionEvents, stack }: Facts): Finding | [] {
+  if (configuration === 'absent') return [];
+  if (functionEvents === 'absent') return broken('an event that fails is lost, and nobody sees it', DELETED);
+  if (!isKnown(functionEvents)) return unknown(functionEvents);
+  const target = functionEvents.DestinationConfig?.OnFailure?.Destination;
+  const retries = `retried for up to ${maxEventAgeOf(functionEvents)} s`;
+  if (target === stack.failureQueueArn) return ok(`${retries}, then sent to the failure queue`);
+  const where = target === undefined ? 'lost' : `sent to ${target}, not to the failure queue`;
+  return broken(`${retries}, then ${where}: nobody sees a message that was given up`, CHANGED);
+}
+
+/** Seconds after which Lambda drops an event. Without a setting, Lambda has a default. */
+export function maxEventAgeOf(configuration: { MaximumEventAgeInSeconds?: number | undefined }): number {
+  return configuration.MaximumEventAgeInSeconds ?? 21_600;
+}
+
+/** The queue of the messages that were given up. */
+export function judgeFailureQueue({ failureQueue, oldestMessage, stack }: Facts): Finding {
+  if (failureQueue === 'absent') {
+    return broken(`${stack.failureQueueUrl} does not exist: nobody sees a message that was given up`, DELETED);
+  }
+  if (!isKnown(failureQueue)) return unknown(failureQueue);
+  const { ApproximateNumberOfMessages: visible, ApproximateNumberOfMessagesNotVisible: beingRead } = failureQueue;
+  const count = Number(visible ?? 0) + Number(beingRead ?? 0);
+  if (count === 0) return ok('empty');
+  // The metric leaves out messages that were received three times.
+  const age = isKnown(oldestMessage) ? `at least ${oldestMessage.value} s old` : 'of unknown age';
+  const finding = `${count} given up, the oldest ${age}: instances lack the tag, or still carry it`;
+  return broken(finding, 'set or clear the tags by hand, then delete the messages: docs/operate.md shows how');
+}
+
+/** A chain that had nothing to tag is not broken. */
+export function judgeLastTagged({ lastTagged }: Facts): Finding {
+  if (lastTagged === 'absent') return ok(`not in the last ${METRIC_DAYS} days; a drill tries the hook`);
+  if (!isKnown(lastTagged)) return unknown(lastTagged);
+  const { time } = lastTagged;
+  const hours = (Date.now() - time.getTime()) / 3_600_000;
+  const ago = hours < 48 ? `${hours.toFixed(1)} hours` : `${Math.round(hours / 24)} days`;
+  return ok(`${ago} ago, in the five minutes from ${time.toISOString()}`);
+}
+
+// "Concurrent executions" of Lambda in Service Quotas, and its usual value.
+const QUOTA_CODE = 'L-B99A9384';
+const USUAL_QUOTA = 1000;
+
+const LATE = 'Lambda throttles a scale-in of more at once, and the last tags come late or never';
+
+/** How many copies of the function can run at once. Each instance that leaves needs one. */
+export function judgeConcurrency(facts: Facts, group: Group): Finding | [] {
+  const { concurrency, account, stack } = facts;
+  if (facts.function === 'absent') return [];
+  if (!isKnown(concurrency)) return unknown(concurrency);
+  const { ReservedConcurrentExecutions: reserved } = concurrency;
+  const size = group.description.Instances?.length ?? 0;
+  if (reserved !== undefined) {
+    const finding = `${reserved} copies reserved, ${size} instances in the group`;
+    if (reserved > 0 && reserved >= size) return ok(finding);
+    const fix = awsCommand(stack.region, 'lambda delete-function-concurrency', { 'function-name': stack.functionName });
+    return broken(`${finding}: ${reserved === 0 ? 'the next scale-in sets no tag' : LATE}`, fix);
+  }
+  if (!isKnown(account)) return unknown(account);
+  const { ConcurrentExecutions: total, UnreservedConcurrentExecutions: unreserved } = account.AccountLimit ?? {};
+  if (total === undefined || unreserved === undefined) return unknown('the answer has no limit of the account');
+  const finding = `${unreserved} copies for all functions of the account, ${size} instances in the group`;
+  if (unreserved >= size) return ok(finding);
+  const fix = awsCommand(stack.region, 'service-quotas request-service-quota-increase', {
+    'service-code': 'lambda',
+    'quota-code': QUOTA_CODE,
+    'desired-value': Math.max(USUAL_QUOTA, total - unreserved + size),
+  });
+  return broken(`${finding}: ${LATE}`, fix);
+}

@@ -1,0 +1,451 @@
+import { execFileSync } from 'node:child_process';
+import type { AutoScalingGroup, LifecycleHook, LifecycleState } from '@aws-sdk/client-auto-scaling';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { DEFAULT_TAG } from '../../../src/settings.ts';
+import { makeClients } from '../clients.ts';
+import { type Facts, readFacts } from '../facts/facts.ts';
+import type { Group } from '../facts/groups.ts';
+import { readCloudFormation, type Stack, stackOf } from '../facts/stack.ts';
+import {
+  CODE,
+  FILTER,
+  functionConfiguration,
+  GROUP,
+  givenHealthyChain,
+  HOOK,
+  inStates,
+  KEY,
+  keyPolicy,
+  lambdaPolicy,
+  policy,
+  QUEUE,
+  ROLE,
+  roleTrusting,
+  subscriptionAttributes,
+  TAG_NAME,
+  TOPIC,
+} from '../healthy-chain.ts';
+import { judge } from './judges.ts';
+
+let healthy: Facts;
+
+beforeAll(async () => {
+  givenHealthyChain();
+  const clients = await makeClients(process.env, new AbortController().signal);
+  const deployment = await readCloudFormation(clients.cloudFormation, 'drain');
+  healthy = await readFacts(clients, deployment, stackOf(deployment) as Stack, [], async () => CODE);
+});
+
+/** Facts that differ from those of the healthy chain. */
+type Changes = Partial<Record<keyof Facts, unknown>>;
+
+function judged(changes: Changes) {
+  return judge({ ...healthy, ...changes } as Facts).map(({ link, group, ...finding }) => ({
+    place: group === null ? link : `${group}: ${link}`,
+    ...finding,
+  }));
+}
+
+/** The group web, with changes. */
+function web(changes: Partial<Group> = {}, found: object = {}): Changes {
+  const group = { name: 'web', description: GROUP, hooks: [HOOK], notifications: [], refreshes: [], warmPool: [] };
+  const groups = { isNamed: false, expected: [], others: [], notRead: [], names: ['web'], ...found };
+  return { groups: { examined: [{ ...group, ...changes }], ...groups } };
+}
+
+const described = (changes: Partial<AutoScalingGroup>) => ({ description: { ...GROUP, ...changes } });
+const hooked = (...hooks: Partial<LifecycleHook>[]) => web({ hooks: hooks.map((hook) => ({ ...HOOK, ...hook })) });
+const TAGGED = { tagged: new Set(['i-00000001']) };
+const inState = (...states: LifecycleState[]) => web(described({ Instances: inStates(...states) }));
+const missing = (names: string[], isNamed: boolean) => web({}, { isNamed, expected: ['shop'], names });
+
+const LAUNCHING = { LifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING', LifecycleHookName: 'drain-launch' };
+const RETURNING = { ...HOOK, ...LAUNCHING };
+const LAUNCH_ABANDON = { ...LAUNCHING, HeartbeatTimeout: 30, DefaultResult: 'ABANDON' };
+const OTHER = { LifecycleHookName: 'logs', NotificationTargetARN: undefined, RoleARN: undefined, HeartbeatTimeout: 60 };
+const ABANDON = { ...OTHER, DefaultResult: 'ABANDON' };
+const EVIL = { DefaultResult: 'ABANDON', HeartbeatTimeout: 200, NotificationMetadata: 'file://~/.aws/credentials' };
+const REUSE = described({ WarmPoolConfiguration: { InstanceReusePolicy: { ReuseOnScaleIn: true } } });
+const NO_REUSE = described({ WarmPoolConfiguration: {} });
+const ANNOUNCED = { TopicARN: TOPIC, NotificationType: 'autoscaling:EC2_INSTANCE_LAUNCH' };
+const NOT_ANNOUNCED = [
+  { ...ANNOUNCED, TopicARN: `${TOPIC}-2` },
+  { ...ANNOUNCED, NotificationType: 'autoscaling:X' },
+];
+const IMAGE = { MixedInstancesPolicy: { LaunchTemplate: { Overrides: [{}, { ImageId: 'ami-1' }] } } };
+const NO_IMAGE = { MixedInstancesPolicy: { LaunchTemplate: { Overrides: [{}] } } };
+const ROOT_VOLUME = [{ Strategy: 'Rolling' as const }, { Strategy: 'ReplaceRootVolume' as const }];
+const RETAINING = { InstanceLifecyclePolicy: { RetentionTriggers: { TerminateHookAbandon: 'retain' as const } } };
+
+const OUTPUTS = ['TopicArn', 'HookRoleArn', 'FunctionName', 'FailureQueueUrl'].map((OutputKey) => ({
+  OutputKey,
+  OutputValue: 'x',
+}));
+
+/** The stack in another status. */
+function stack(StackStatus: string, Outputs = OUTPUTS, StackStatusReason?: string): Changes {
+  const description = { StackStatus, StackStatusReason, Outputs };
+  return { deployment: { name: 'drain', region: 'us-west-2', accountId: '1', similarStacks: [], description } };
+}
+
+const subscribed = (changes: Record<string, string | undefined>) => ({ subscription: subscriptionAttributes(changes) });
+const lambda = (changes: object) => ({ function: { ...functionConfiguration(), ...changes } });
+const events = (MaximumEventAgeInSeconds: number, Destination = QUEUE) => ({
+  functionEvents: { MaximumEventAgeInSeconds, DestinationConfig: { OnFailure: { Destination } } },
+});
+const settings = (seconds: number) => ({ settings: { tag: DEFAULT_TAG, maxAgeMs: seconds * 1000 } });
+const callable = (condition: object) => ({ functionPolicy: { Policy: lambdaPolicy(condition) } });
+const TWO = { ApproximateNumberOfMessages: '2' };
+const BEING_READ = { ApproximateNumberOfMessagesNotVisible: '1' };
+const queued = (failureQueue: object, oldestMessage: unknown = 'absent') => ({ failureQueue, oldestMessage });
+const reserved = (ReservedConcurrentExecutions: number) => ({ concurrency: { ReservedConcurrentExecutions } });
+const account = (ConcurrentExecutions: number, UnreservedConcurrentExecutions: number) => ({
+  account: { AccountLimit: { ConcurrentExecutions, UnreservedConcurrentExecutions } },
+});
+const key = (changes: object) => ({
+  topic: { KmsMasterKeyId: 'alias/topic', Policy: '{}' },
+  key: { KeyMetadata: { KeyId: 'key-1', Arn: KEY, KeyState: 'Enabled', KeyManager: 'CUSTOMER', ...changes } },
+});
+
+function simulated(EvalDecision: string, EvalActionName: string, MissingContextValues: string[] = []) {
+  return { EvalActionName, EvalDecision, MissingContextValues };
+}
+
+/** The hook's role, with changes. */
+function role(changes: object, arn = ROLE): Changes {
+  const trusted = { Role: roleTrusting('autoscaling.amazonaws.com') };
+  const facts = { role: trusted, publish: [simulated('allowed', 'sns:Publish')], useKey: 'absent' };
+  return { roles: [{ arn, name: 'drain-HookRole-1', ...facts, ...changes }] };
+}
+
+/** The hook's role with another trust policy. */
+const trust = (condition: object, service = 'autoscaling.amazonaws.com') =>
+  role({ role: { Role: roleTrusting(service, condition) } });
+const SAME_ACCOUNT = { StringEquals: { 'aws:SourceAccount': '123456789012' } };
+const SAME_OWNER = { StringEquals: { 'AWS:SourceOwner': '123456789012' } };
+const unless = (operator: string) => ({ [operator]: { 'aws:PrincipalArn': ['x', '*:role/drain-HookRole-?'] } });
+const ODD = { Condition: { Null: { x: 'true' } } };
+const NO_ROLE = { role: 'absent', publish: { unreadable: 'NoSuchEntity' } };
+
+/** IAM's decision about the role, and the topic's policy. */
+function publishing(decision: string, statement: object = {}, missingContext: string[] = []): Changes {
+  const publish = [simulated(decision, 'sns:Publish', missingContext)];
+  return { ...role({ publish }), topic: { Policy: policy({ ...PUBLISH, ...statement }) } };
+}
+
+/** IAM's decision about the role, and the key's policy. */
+function decrypting(decision: string, principal: string, changes = {}): Changes {
+  const useKey = [simulated('allowed', 'kms:GenerateDataKey'), simulated(decision, 'kms:Decrypt')];
+  return { ...key({}), ...role({ useKey }), keyPolicy: { Policy: keyPolicy(principal, changes) } };
+}
+
+const ACCOUNT = 'arn:aws:iam::123456789012:root';
+const PUBLISH = { Effect: 'Allow', Principal: { AWS: ['x', ROLE] }, Action: ['sns:X', 'SNS:Publish'] };
+const DENY = { Effect: 'Deny', Principal: '*' };
+const ELSEWHERE = { Principal: { AWS: `${ROLE}-2` } };
+
+const DELETED = 'deleted outside CloudFormation: delete the stack and deploy again';
+const CHANGED = 'changed outside CloudFormation: delete the stack and deploy again';
+const DELETE_FIRST = 'delete the stack first, then deploy again';
+const WHO_DENIES = 'find the policy that denies it';
+const OPERATE = 'docs/operate.md shows how';
+
+/** The command that puts a hook on the group. */
+function put(name: string, seconds: number, transition = 'TERMINATING'): string {
+  return `aws autoscaling put-lifecycle-hook --region us-west-2 --lifecycle-hook-name ${name} --lifecycle-transition autoscaling:EC2_INSTANCE_${transition} --heartbeat-timeout ${seconds} --default-result CONTINUE --notification-target-arn ${TOPIC} --role-arn ${ROLE} --auto-scaling-group-name web`;
+}
+
+function tag(change: 'create' | 'delete', instance: number): string {
+  return `aws ec2 ${change}-tags --region us-west-2 --resources i-0000000${instance} --tags `;
+}
+
+const PUT = put('drain', 300);
+const PUT_LAUNCHING = put('drain-launch', 30, 'LAUNCHING');
+const DELETE_LIMIT = 'aws lambda delete-function-concurrency --region us-west-2 --function-name drain-Function-1';
+
+/** Facts that differ, the link that they break, its finding, and how to fix it. */
+const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: string][] = [
+  [stack('UPDATE_ROLLBACK_FAILED', OUTPUTS, 'no right'), 'stack', 'FAILED (no right): ', 'then continue the rollback'],
+  [stack('IMPORT_ROLLBACK_COMPLETE'), 'stack', 'IMPORT_ROLLBACK_COMPLETE: ', 'remove the reason, then deploy again'],
+  [stack('DELETE_FAILED'), 'stack', 'DELETE_FAILED: the next scale-in sets no tag', DELETE_FIRST],
+  [stack('ROLLBACK_COMPLETE', []), 'stack', 'ROLLBACK_COMPLETE: the next scale-in sets no tag', DELETE_FIRST],
+  [stack('ROLLBACK_FAILED', []), 'stack', 'ROLLBACK_FAILED', DELETE_FIRST],
+  [stack('CREATE_FAILED', []), 'stack', 'CREATE_FAILED', DELETE_FIRST],
+  [stack('CREATE_COMPLETE', OUTPUTS.slice(0, 3)), 'stack', 'lacks the outputs FailureQueueUrl', 'the right --stack'],
+  [{ topic: 'absent' }, 'topic', `${TOPIC} does not exist: the next scale-in sets no tag`, DELETED],
+  [key({ KeyState: 'Disabled' }), 'topic key', 'key-1 is Disabled: nobody can publish', 'ask the owner of the key'],
+  [{ ...key({}), key: 'absent' }, 'topic key', 'alias/topic does not exist', 'set a key that exists'],
+  [{ subscription: 'absent' }, 'subscription', `drain-Function-1 is not subscribed to ${TOPIC}`, DELETED],
+  [subscribed({ PendingConfirmation: 'true' }), 'subscription', 'not confirmed', DELETED],
+  [subscribed({ FilterPolicy: '{"Event":["x"]}' }), 'subscription filter', '{"Event":["x"]} is', 'up to 15 min'],
+  [subscribed({ FilterPolicyScope: undefined }), 'subscription filter', 'on MessageAttributes', 'deploy this checkout'],
+  [subscribed({ FilterPolicy: undefined }), 'subscription filter', 'no filter', 'deploy this checkout'],
+  [subscribed({ RedrivePolicy: undefined }), 'subscription redrive', 'none: nobody sees', CHANGED],
+  [subscribed({ RedrivePolicy: '{"deadLetterTargetArn":"q"}' }), 'subscription redrive', 'to q, not to', CHANGED],
+  [{ function: 'absent', settings: 'absent' }, 'function', 'drain-Function-1 does not exist', DELETED],
+  [lambda({ State: 'Failed', StateReason: 'net' }), 'function', '(net): the next scale-in may', 'remove the'],
+  [lambda({ LastUpdateStatus: 'Failed' }), 'function', 'the version before the update still runs', 'deploy again'],
+  [{ settings: { invalid: 'TAG_KEY is bad' } }, 'function settings', 'TAG_KEY is bad: every call fails', CHANGED],
+  [lambda({ CodeSha256: 'b3RoZXI=' }), 'function code', `b3RoZXI=, but this checkout's bundle has ${CODE}`, 'deploy'],
+  [{ functionPolicy: 'absent' }, 'function permission', 'the topic may not call the function', DELETED],
+  [callable({ ArnLike: { 'aws:SourceArn': 'other' } }), 'function permission', 'the topic may not call', DELETED],
+  [{ functionEvents: {} }, 'function events', 'retried for up to 21600 s, then lost', CHANGED],
+  [events(300, 'other'), 'function events', 'then sent to other, not to the failure queue', CHANGED],
+  [{ functionEvents: 'absent' }, 'function events', 'an event that fails is lost', DELETED],
+  [queued(TWO, { value: 640 }), 'failure queue', '2 given up, the oldest at least 640', OPERATE],
+  [queued(BEING_READ), 'failure queue', '1 given up, the oldest of unknown age', OPERATE],
+  [{ failureQueue: 'absent' }, 'failure queue', 'drain-FailureQueue-1 does not exist', DELETED],
+  [web({}, { examined: [], others: ['a', 'b'] }), 'groups', 'no group has a hook to the topic (a, b)', '{GROUP:?name'],
+  [web({}, { examined: [] }), 'groups', 'no group has a hook to the topic: the next', '{GROUP:?name'],
+  [missing(['web'], false), 'shop: group', 'us-west-2 has no group shop; its groups are web', '(AutoScalingGroupName)'],
+  [missing([...'abcdefghijkl'], true), 'shop: group', 'are a, b, c, d, e, f, g, h, i, j, and 2 more', '--group'],
+  [missing([], true), 'shop: group', 'it has no group at all', 'or leave out --group'],
+  [hooked(), 'web: terminating hook', 'none to the topic: the next scale-in sets no tag', PUT],
+  [hooked(LAUNCHING, OTHER), 'web: terminating hook', 'none to the topic, only logs to EventBridge', PUT],
+  [hooked({ RoleARN: undefined }), 'web: terminating hook', 'no role: the next scale-in sets no tag', PUT],
+  [hooked(EVIL), 'web: terminating hook', 'drain, heartbeat timeout 200 s, default result ABANDON', put('drain', 200)],
+  [hooked({}, ABANDON), 'web: other terminating hook', 'the next scale-in waits 60 of 300 s', 'timeout above 300 s'],
+  [hooked({}, { ...ABANDON, HeartbeatTimeout: 300 }), 'web: other terminating hook', 'waits 300 of', 'ask'],
+  [hooked({}, { ...OTHER, DefaultResult: undefined }), 'web: other terminating hook', 'ABANDON', 'ask'],
+  [hooked({}, LAUNCH_ABANDON), 'web: launching hook', 'terminates every new', PUT_LAUNCHING],
+  [trust({}, 'lambda.amazonaws.com'), 'web: hook role', 'Auto Scaling may not assume drain-HookRole-1', CHANGED],
+  [trust({ StringEquals: { 'aws:SourceAccount': '9' } }), 'web: hook role', 'not assume', CHANGED],
+  [role(NO_ROLE), 'web: hook role', `${ROLE} does not exist`, DELETED],
+  [{ ...hooked({ RoleARN: 'x/y' }), ...role(NO_ROLE, 'x/y') }, 'web: hook role', 'x/y does not exist', PUT],
+  [
+    {
+      ...web({
+        hooks: [
+          { ...HOOK, RoleARN: 'x/y' },
+          { ...RETURNING, RoleARN: 'x/y' },
+        ],
+      }),
+      ...role(NO_ROLE, 'x/y'),
+    },
+    'web: hook role',
+    'x/y does not exist',
+    `${PUT} && ${put('drain-launch', 300, 'LAUNCHING')}`,
+  ],
+  [publishing('explicitDeny'), 'web: publish to topic', `drain-HookRole-1 may not sns:Publish on ${TOPIC}`, WHO_DENIES],
+  [publishing('allowed', DENY), 'web: publish to topic', 'may not sns:Publish', WHO_DENIES],
+  // Here, the pattern is a name.
+  [
+    publishing('allowed', { ...DENY, Condition: unless('StringNotEquals') }),
+    'web: publish to topic',
+    'may',
+    WHO_DENIES,
+  ],
+  [publishing('implicitDeny', ELSEWHERE), 'web: publish to topic', 'may not sns:Publish', `in the policy of ${TOPIC}`],
+  [decrypting('implicitDeny', ACCOUNT), 'web: use of topic key', 'may not kms:Decrypt on the', 'allow it in'],
+  [decrypting('explicitDeny', ROLE), 'web: use of topic key', 'may not kms:Decrypt', WHO_DENIES],
+  [decrypting('allowed', `${ROLE}-2`), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt', 'allow it in'],
+  [decrypting('allowed', ACCOUNT, DENY), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt', WHO_DENIES],
+  [
+    { ...hooked({ HeartbeatTimeout: 900 }), ...events(900) },
+    'web: waiting time',
+    'the hook waits 900 s, but HEARTBEAT_TIMEOUT is 300 s: a later message sets no tag',
+    `aws cloudformation update-stack --region us-west-2 --stack-name drain --use-previous-template --capabilities CAPABILITY_IAM --parameters '[{"ParameterKey":"AutoScalingGroupName","UsePreviousValue":true},{"ParameterKey":"HeartbeatTimeout","ParameterValue":"900"}`,
+  ],
+  [settings(60), 'web: waiting time', 'the hook waits 300 s, but HEARTBEAT_TIMEOUT is 60 s', CHANGED],
+  [
+    events(60),
+    'web: waiting time',
+    'but Lambda drops events after 60 s',
+    'aws lambda update-function-event-invoke-config --region us-west-2 --function-name drain-Function-1 --maximum-event-age-in-seconds 300',
+  ],
+  [
+    web({ ...REUSE, notifications: NOT_ANNOUNCED }),
+    'web: return to service',
+    'no message about returns',
+    'docs/deploy.md',
+  ],
+  [web({ refreshes: ROOT_VOLUME }), 'web: root volume replacement', 'an instance refresh', PUT_LAUNCHING],
+  [web(described(IMAGE)), 'web: root volume replacement', 'override has an image', PUT_LAUNCHING],
+  [reserved(1), 'web: concurrency', '1 copies reserved, 2 instances in the group: Lambda', DELETE_LIMIT],
+  [reserved(0), 'web: concurrency', '0 copies reserved, 2 instances in the group: the next', DELETE_LIMIT],
+  [{ ...reserved(0), ...inState() }, 'web: concurrency', '0 copies reserved, 0 instances', DELETE_LIMIT],
+  [account(10, 1), 'web: concurrency', '1 copies for all functions of the account', '--desired-value 1000'],
+  [account(5000, 1), 'web: concurrency', '1 copies', '--quota-code L-B99A9384 --desired-value 5001'],
+  [TAGGED, 'web: in service', `1 of 2 instances with ${TAG_NAME}`, tag('delete', 1)],
+  [
+    { ...inState('Terminating:Wait', 'Terminating:Wait'), ...TAGGED },
+    'web: waiting to leave',
+    `1 of 2 instances without ${TAG_NAME} (i-00000002)`,
+    tag('create', 2),
+  ],
+  [inState('ReplacingRootVolume:Wait'), 'web: waiting to leave', '1 of 1 instance without', tag('create', 1)],
+  [inState('Terminating:Retained'), 'web: waiting to leave', '1 of 1 instance without', tag('create', 1)],
+  [
+    web({ ...REUSE, notifications: [ANNOUNCED], warmPool: inStates('Warmed:Stopped', 'Warmed:Pending:Wait') }),
+    'web: waiting to leave',
+    '1 of 1 instance without',
+    tag('create', 2),
+  ],
+];
+
+/** The commands that are safe to print. */
+const SAFE =
+  /^aws (autoscaling put-lifecycle-hook|ec2 (create|delete)-tags|cloudformation update-stack|lambda update-function-event-invoke-config|lambda delete-function-concurrency|service-quotas request-service-quota-increase) --region us-west-2 /;
+
+describe('is broken', () => {
+  test.each(BROKEN.map(([changes, ...row]) => [...row, changes] as const))('%s: %s', (place, finding, fix, changes) => {
+    // One cause breaks one link.
+    const broken = judged(changes).filter(({ state }) => state === 'broken');
+    expect(broken).toEqual([
+      { place, state: 'broken', finding: expect.stringContaining(finding), fix: expect.stringContaining(fix) },
+    ]);
+    if (broken[0]?.fix?.startsWith('aws ')) expect(broken[0].fix).toMatch(SAFE);
+  });
+
+  test('a root volume replacement without a launching hook on the group of the stack', () => {
+    const ofStack = { ...healthy.stack, parameters: { ...healthy.stack.parameters, AutoScalingGroupName: 'web' } };
+    const broken = judged({ ...web({ refreshes: ROOT_VOLUME }), stack: ofStack }).filter(({ fix }) => fix !== null);
+    expect(broken).toMatchObject([{ fix: 'deploy again with WithLaunchingHook=true' }]);
+  });
+});
+
+const DENIED = { unreadable: 'no permission to look: not for you' };
+
+/** Facts that cannot be read or judged, the links that are unknown, and the reason. */
+const UNKNOWN: readonly [changes: Changes, places: string[], reason: string][] = [
+  [{ deployment: { description: DENIED } }, ['stack'], 'not for you; nothing else can be looked at'],
+  [stack('UPDATE_IN_PROGRESS'), ['stack'], 'UPDATE_IN_PROGRESS: check again'],
+  [stack('CREATE_IN_PROGRESS', []), ['stack'], 'CREATE_IN_PROGRESS: check again'],
+  [{ topic: DENIED }, ['topic', 'web: publish to topic'], DENIED.unreadable],
+  [{ ...key({}), key: DENIED }, ['topic key'], DENIED.unreadable],
+  [key({ KeyManager: 'AWS' }), ['topic key'], 'key-1, managed by AWS'],
+  [{ subscription: DENIED }, ['subscription'], DENIED.unreadable],
+  [{ function: DENIED, settings: DENIED }, ['function', 'function settings', 'web: waiting time'], ''],
+  [lambda({ State: 'Pending' }), ['function'], 'check again when it is done'],
+  [lambda({ LastUpdateStatus: 'InProgress' }), ['function'], 'check again when it is done'],
+  [lambda({ State: undefined }), ['function'], 'the answer has no state'],
+  [{ settings: DENIED }, ['function settings', 'web: waiting time'], ''],
+  [{ bundle: DENIED }, ['function code'], DENIED.unreadable],
+  [{ functionPolicy: DENIED }, ['function permission'], DENIED.unreadable],
+  [callable({ IpAddress: { 'aws:SourceIp': '::1' } }), ['function permission'], 'that the check cannot judge'],
+  [{ functionEvents: DENIED }, ['function events', 'web: waiting time'], DENIED.unreadable],
+  [{ failureQueue: DENIED }, ['failure queue'], DENIED.unreadable],
+  [{ lastTagged: DENIED }, ['last tagged'], DENIED.unreadable],
+  [{ groups: DENIED }, ['groups'], DENIED.unreadable],
+  [web({}, { notRead: ['shop (no right)'] }), ['groups'], 'the hooks of shop (no right)'],
+  [web({ hooks: DENIED }), ['web: terminating hook', 'web: root volume replacement'], DENIED.unreadable],
+  [role({ role: DENIED }), ['web: hook role'], DENIED.unreadable],
+  [trust({ ArnLike: { 'aws:SourceArn': 'x' } }), ['web: hook role'], 'may assume drain-HookRole-1'],
+  [role({ publish: DENIED }), ['web: publish to topic'], DENIED.unreadable],
+  [role({ publish: [] }), ['web: publish to topic'], 'IAM simulated nothing'],
+  [publishing('implicitDeny', ELSEWHERE, ['aws:PrincipalOrgID']), ['web: publish to topic'], 'sns:Publish'],
+  [publishing('explicitDeny', {}, ['aws:PrincipalOrgID']), ['web: publish to topic'], 'sns:Publish'],
+  [publishing('implicitDeny', ODD), ['web: publish to topic'], 'cannot judge'],
+  [publishing('allowed', { ...DENY, ...ODD }), ['web: publish to topic'], 'cannot judge'],
+  [{ ...decrypting('allowed', ROLE), keyPolicy: DENIED }, ['web: use of topic key'], DENIED.unreadable],
+  [decrypting('allowed', ACCOUNT, ODD), ['web: use of topic key'], 'cannot judge'],
+  [web({ ...REUSE, notifications: DENIED }), ['web: return to service'], DENIED.unreadable],
+  [web({ refreshes: DENIED }), ['web: root volume replacement'], DENIED.unreadable],
+  [{ concurrency: DENIED }, ['web: concurrency'], DENIED.unreadable],
+  [{ account: DENIED }, ['web: concurrency'], DENIED.unreadable],
+  [{ account: { AccountLimit: {} } }, ['web: concurrency'], 'the answer has no limit of the account'],
+  [{ tagged: DENIED }, ['web: in service', 'web: waiting to leave'], DENIED.unreadable],
+  [web({ warmPool: DENIED }), ['web: waiting to leave'], DENIED.unreadable],
+  [
+    web({
+      ...REUSE,
+      hooks: [HOOK, { ...HOOK, ...OTHER, ...LAUNCHING }],
+      notifications: [ANNOUNCED],
+      warmPool: inStates('Warmed:Pending:Wait'),
+    }),
+    ['web: waiting to leave'],
+    'i-00000001 in Warmed:Pending:Wait: on the way back to the warm pool, or new',
+  ],
+];
+
+describe('is unknown', () => {
+  test.each(UNKNOWN.map(([changes, ...row]) => [...row, changes] as const))('%j: %s', (places, reason, changes) => {
+    const all = judged(changes);
+    expect(all.filter(({ state }) => state === 'broken')).toEqual([]);
+    const unknown = all.filter(({ state }) => state === 'unknown');
+    expect(unknown.map(({ place }) => place)).toEqual(places);
+    for (const { finding, fix } of unknown) {
+      expect(finding).toContain(reason);
+      expect(fix).toBeNull();
+    }
+  });
+});
+
+// SNS gives the keys back in another order.
+const REVERSED_FILTER = JSON.stringify(reversed(JSON.parse(FILTER)));
+
+/** Facts that differ, and the finding of a link that is ok all the same. */
+const OK: readonly [changes: Changes, place: string, finding: string][] = [
+  [stack('UPDATE_ROLLBACK_COMPLETE'), 'stack', 'the last update failed and was undone'],
+  [stack('UPDATE_COMPLETE'), 'stack', 'UPDATE_COMPLETE'],
+  [key({}), 'topic key', 'key-1, enabled, customer-managed'],
+  [subscribed({ FilterPolicy: REVERSED_FILTER }), 'subscription filter', "template.yaml's filter"],
+  [{ settings: { tag: DEFAULT_TAG, maxAgeMs: Number.POSITIVE_INFINITY } }, 'function settings', 'no HEARTBEAT_TIMEOUT'],
+  [callable(SAME_ACCOUNT), 'function permission', 'may call'],
+  [{ lastTagged: 'absent' }, 'last tagged', 'not in the last 62 days'],
+  [{ lastTagged: { time: new Date(Date.now() - 7_200_000) } }, 'last tagged', '2.0 hours ago, in the five minutes'],
+  [{ lastTagged: { time: new Date(Date.now() - 5 * 86_400_000) } }, 'last tagged', '5 days ago'],
+  [{}, 'groups', '1 to look at; the region has no other group'],
+  [web({}, { others: ['batch'] }), 'groups', '1 to look at; no hook to the topic on batch'],
+  [hooked({}, { ...OTHER, DefaultResult: 'CONTINUE' }), 'web: other terminating hook', 'logs, heartbeat timeout 60 s'],
+  [hooked({}, { ...ABANDON, HeartbeatTimeout: 301 }), 'web: other terminating hook', 'default result ABANDON'],
+  [
+    web({ ...described(RETAINING), hooks: [HOOK, { ...HOOK, ...ABANDON }] }),
+    'web: other terminating hook',
+    'if it times out first, the lifecycle policy keeps the instance running',
+  ],
+  [hooked({}, LAUNCHING), 'web: launching hook', 'drain-launch'],
+  [trust(SAME_ACCOUNT), 'web: hook role', 'may'],
+  [publishing('implicitDeny'), 'web: publish to topic', `drain-HookRole-1: sns:Publish on ${TOPIC}`],
+  // SNS's default policy.
+  [publishing('implicitDeny', { Principal: '*', Condition: SAME_OWNER }), 'web: publish to topic', 'sns:Publish'],
+  // Everybody but the hook's role is denied.
+  [publishing('allowed', { ...DENY, Condition: unless('ArnNotEquals') }), 'web: publish to topic', 'sns:Publish'],
+  [publishing('allowed', { ...DENY, Condition: unless('StringNotLike') }), 'web: publish to topic', 'sns:Publish'],
+  [publishing('allowed', ODD), 'web: publish to topic', 'sns:Publish'],
+  [decrypting('implicitDeny', ROLE), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt'],
+  [decrypting('allowed', ACCOUNT), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt'],
+  [hooked({ HeartbeatTimeout: 120 }), 'web: waiting time', '120 s; the function accepts messages up to 300 s old'],
+  [{ functionEvents: 'absent' }, 'web: waiting time', "300 s, equal to the function's limit"],
+  [
+    web({ ...REUSE, notifications: [...NOT_ANNOUNCED, ANNOUNCED] }),
+    'web: return to service',
+    'launch notifications (best effort)',
+  ],
+  [web({ ...REUSE, hooks: [HOOK, RETURNING] }), 'web: return to service', 'and a launching hook'],
+  [web(NO_REUSE), 'web: return to service', 'no instance returns to it'],
+  [web({ refreshes: ROOT_VOLUME, hooks: [HOOK, RETURNING] }), 'web: root volume replacement', 'clears the tags'],
+  [web(described(NO_IMAGE)), 'web: root volume replacement', 'no such instance refresh'],
+  [web({ refreshes: [{ Strategy: 'Rolling' }] }), 'web: root volume replacement', 'no such instance refresh'],
+  [reserved(2), 'web: concurrency', '2 copies reserved, 2 instances in the group'],
+  [account(10, 2), 'web: concurrency', '2 copies for all functions of the account'],
+  [{ tagged: new Set(['i-00000009']) }, 'web: in service', `2 instances, none with ${TAG_NAME}`],
+  [{ ...inState('Terminating:Wait'), ...TAGGED }, 'web: waiting to leave', `1 instance, all with ${TAG_NAME}`],
+  // Without reuse, the instance is on its first way into the pool.
+  [web({ ...NO_REUSE, warmPool: inStates('Warmed:Pending:Wait') }), 'web: waiting to leave', 'no instance'],
+];
+
+describe('is ok', () => {
+  test.each(OK.map(([changes, ...row]) => [...row, changes] as const))('%s: %s', (place, finding, changes) => {
+    const found = judged(changes).filter((each) => each.place === place && each.finding.includes(finding));
+    expect(found).toEqual([{ place, state: 'ok', finding: expect.anything(), fix: null }]);
+  });
+});
+
+test('a command reaches the AWS CLI as it was meant, whatever the name of the group', () => {
+  const name = `it's "web" $HOME`;
+  const fix = judged(web({ name, hooks: [] })).find(({ state }) => state === 'broken')?.fix ?? '';
+  const words = execFileSync('sh', ['-c', `aws() { printf '%s\\n' "$@"; }\n${fix}`], { encoding: 'utf8' });
+  expect(words).toBe(`${put('drain', 300).replace('aws ', '').replace(/web$/, '').replaceAll(' ', '\n')}${name}\n`);
+});
+
+/** The same data, with the keys of every object in reverse order. */
+function reversed(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(reversed);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .reverse()
+      .map(([key, item]) => [key, reversed(item)]),
+  );
+}
