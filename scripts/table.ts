@@ -14,7 +14,7 @@ export function write({ title, rows, notes }: Table): string {
   return [title, ...[...lines, ...notes].map((line) => `  ${line}`)].join('\n');
 }
 
-/** Makes a line of each row, with the cells of a column below each other: the first column left, the others right. */
+/** Makes a line of each row, with aligned columns: the first column left, the others right. */
 export function align(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   return rows.map((row) =>

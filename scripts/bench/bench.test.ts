@@ -60,13 +60,13 @@ test('a table has a column for each figure, and a gap for a missing one', () => 
   );
 });
 
-test('Ctrl-C ends it with one sentence, and leaves no folder and no process behind', async () => {
+test('Ctrl-C ends the command with one sentence, and leaves no folder and no process behind', async () => {
   const before = variantFolders();
   const child = spawn(process.execPath, ['scripts/bench/bench.ts', 'scale-in'], {
     cwd: ROOT,
     env: { ...process.env, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Its own process group, which is gone when all its processes have ended.
+    // In its own process group, which ends with its last process.
     detached: true,
   });
   const group = -(child.pid ?? Number.NaN);
