@@ -11,10 +11,8 @@ export interface MessageIds {
   readonly requestId?: string;
 }
 
-/** The request of a message to the function. */
 export type MessageRequest = TagChange | { readonly action: 'none'; readonly reason: string };
 
-/** A change of the tag of one instance. */
 export interface TagChange {
   readonly action: 'set-tag' | 'clear-tag';
   readonly instanceId: string;
@@ -35,7 +33,6 @@ export function parseMessage(text: unknown): MessageFields {
   throw invalid('Sns.Message', value, 'a JSON object');
 }
 
-/** Picks the fields that identify a message in the log. */
 export function idsOf(fields: MessageFields): MessageIds {
   return {
     ...(isId(fields.EC2InstanceId) && { instanceId: fields.EC2InstanceId }),

@@ -22,7 +22,6 @@ export function checkIds(ids: string[], instances: Map<string, Instance>): void 
   }
 }
 
-/** Answers DescribeInstances. */
 export function describeInstances(parameters: URLSearchParams, instances: Map<string, Instance>): string {
   const ids = list(parameters, 'InstanceId');
   checkIds(ids, instances);

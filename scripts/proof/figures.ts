@@ -20,7 +20,6 @@ export interface About {
 /** The figures of a scenario; times in milliseconds. */
 export type Figures = ReturnType<typeof figuresOf>;
 
-/** A scenario with its figures. */
 export interface Evaluated extends ScenarioOutcome {
   readonly figures: Figures;
 }

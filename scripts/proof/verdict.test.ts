@@ -6,7 +6,7 @@ import { problemsOf } from './verdict.ts';
 
 const run = { plan: shortPlan(consumer), consumer };
 
-/** The number of losses with which a scenario has no problem. */
+/** The losses that the verdict expects of a scenario. */
 const expectedLosses = (name: ScenarioName) => (name === 'function' ? 0 : 1);
 
 describe('the verdict on a run', () => {
