@@ -9,8 +9,8 @@ const PROJECT = fileURLToPath(new URL('.', import.meta.url));
 const MAX_BYTES = 141_470;
 
 /**
- * Adapts the AWS SDK to Lambda. `npm run bench -- cold-start` shows the effect. Signing, endpoint rules, and the reading of
- * errors do not change.
+ * Adapts the AWS SDK to Lambda. `npm run bench -- cold-start` shows the effect. Signing, endpoint rules and the reading
+ * of errors do not change.
  * @type {import('esbuild').Plugin[]}
  */
 export const steps = [
@@ -46,15 +46,15 @@ export default {
   supported: { 'dynamic-import': false },
   // Lets a tracing layer replace the handler. esbuild's own export cannot be changed.
   footer: { js: 'module.exports = { ...module.exports };' },
-  // EC2 has no event streams. With their dynamic import, esbuild could not drop unused parts of the modules that they share.
+  // EC2 has no event streams. Their dynamic import would stop esbuild from dropping unused parts of shared modules.
   external: ['@smithy/core/event-streams'],
   plugins: [...steps, { name: 'size', setup: limitSize }],
 };
 
 /**
  * @param {string} name
- * @param {Record<string, string | ((text: string) => string)>} files by path below node_modules: the path of the file that
- *   replaces this file, or a function that changes the text
+ * @param {Record<string, string | ((text: string) => string)>} files by path below node_modules: the path of the
+ *   replacement, or a function that changes the text
  * @returns {import('esbuild').Plugin}
  */
 function change(name, files) {

@@ -62,7 +62,7 @@ export async function startHaproxy(
   await Promise.race([once(master, 'spawn'), exited]);
 
   const ask = (command: string) => askSocket(statsSocket, command);
-  /** The process id of the current worker. Asks the master first, which loses a reload signal until its socket answers. */
+  /** The process id of the current worker. Asks the master first: a reload signal is lost until its socket answers. */
   async function worker(): Promise<string | undefined> {
     try {
       await askSocket(masterSocket, 'show proc');
@@ -117,7 +117,7 @@ export function globalSection(folder: string): string {
 `;
 }
 
-// Linux's limit. HAProxy first binds a socket to a temporary path, which ends in the process id, and then renames the socket.
+// Linux's limit. HAProxy first binds a socket to a temporary path, which has the process id, and then renames it.
 const LONGEST_SOCKET_PATH = 107;
 const TEMPORARY_SUFFIX = '.1234567.tmp';
 

@@ -56,8 +56,8 @@ export async function main(
 }
 
 /**
- * Packs the zip at the path that the template expects, and every file of the commit, so that the pages' links and commands
- * work.
+ * Packs the zip at the path that the template expects, and every file of the commit, so that the links and commands of
+ * the pages work.
  * @param top the folder that holds all files of the archive.
  * @returns a tar file, compressed with gzip.
  * @throws Error when a file differs from the commit, because the zip would not fit the other files.

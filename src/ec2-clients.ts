@@ -7,7 +7,7 @@ const REQUEST_TIMEOUT_MS = 4000;
 const clients = new Map<string, EC2Client>();
 
 /**
- * Returns the client of a region. A topic may be in another region than the function, because SNS delivers across regions.
+ * Returns the client of a region. The topic may be in another region than the function: SNS delivers across regions.
  */
 export function ec2In(region: string): EC2Client {
   const client = clients.get(region) ?? makeClient(region);

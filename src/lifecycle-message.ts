@@ -43,7 +43,7 @@ export function idsOf(fields: MessageFields): MessageIds {
 }
 
 /**
- * Decides the request of a message. A hook's message has a `LifecycleTransition`; a notification has an `Event` instead.
+ * Decides the request of a message. A hook's message has a `LifecycleTransition`, but a notification has an `Event`.
  * Shapes: https://docs.aws.amazon.com/autoscaling/ec2/userguide/prepare-for-lifecycle-notifications.html
  * @throws InvalidFieldError named InvalidMessageError when a field that decides is missing or unknown.
  */
@@ -70,8 +70,8 @@ export function requestOf(fields: MessageFields): MessageRequest {
 }
 
 /**
- * Clears the tag when an instance returns to service. AWS documents no `Origin` for notifications, so a notification counts
- * as a return unless the notification says otherwise.
+ * Clears the tag when an instance returns to service. AWS documents no `Origin` for notifications, so a notification
+ * counts as a return unless the notification says otherwise.
  */
 function launchRequest(name: string, fields: MessageFields): MessageRequest {
   const { Origin: origin, Destination: destination } = fields;

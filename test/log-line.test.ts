@@ -13,7 +13,7 @@ const context = {
   requestId: 'f02639a5-62b9-0772-d50e-09647ae07b49',
 };
 
-it('has the outcome, the delay, the instance, its group, the hook, the region and the request, and nothing else', async () => {
+it('has outcome, delay, instance, group, hook, region and request, and nothing else', async () => {
   const { log } = await invoke(event('terminating'));
   expect(log).toEqual([{ level: 'info', line: { outcome: 'tagged', delayMs: expect.any(Number), ...context } }]);
 });

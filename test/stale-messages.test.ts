@@ -23,7 +23,7 @@ describe('a message older than HEARTBEAT_TIMEOUT', () => {
     const call = await coldStart({ HEARTBEAT_TIMEOUT });
     const { log, error } = await call(publishedAt(event(name), ago(300_001)));
     expect(ec2.calls()).toEqual([]);
-    const message = `Sns.Timestamp is "${ago(300_001)}"; expected an age of at most 300 s (HEARTBEAT_TIMEOUT), and the message is 301 s old`;
+    const message = `Sns.Timestamp is "${ago(300_001)}"; expected an age of at most 300 s (HEARTBEAT_TIMEOUT); the message is 301 s old`;
     expect(error).toMatchObject({ name: 'StaleMessageError', message });
     const line = { outcome: 'failed', reason: `StaleMessageError: ${message}`, instanceId: 'i-05629ab7d9287e205' };
     expect(log).toMatchObject([{ level: 'error', line }]);
@@ -107,7 +107,7 @@ it('only messages that come in time change the tag, also when messages are repea
     fc.constantFrom(HEARTBEAT_MS, HEARTBEAT_MS + 1),
     fc.integer({ min: 0, max: 23 * DAY_MS }),
   );
-  // The instance leaves and returns in turns. Each time the instance rests first, and then waits for the heartbeat timeout.
+  // The instance leaves and returns in turns. Each time it rests first, and then waits for the heartbeat timeout.
   const turns = fc.array(
     fc.record({
       restMs: fc.integer({ min: 1, max: 2 * HEARTBEAT_MS }),

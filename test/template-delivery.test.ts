@@ -179,7 +179,7 @@ describe('the hooks', () => {
   });
 });
 
-/** The resources that CloudFormation makes before a resource, because the resource refers to them directly or indirectly. */
+/** The resources that CloudFormation makes before a resource, because it refers to them directly or indirectly. */
 function dependenciesOf({ resources }: Stack, id: string, found = new Set<string>()): Set<string> {
   const { DependsOn = [], Properties } = resources[id] ?? { Properties: {} };
   const references = JSON.stringify(Properties).matchAll(/"(\w+)(?:\.\w+)?"(?!:)/g);

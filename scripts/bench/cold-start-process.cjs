@@ -1,5 +1,5 @@
-// Loads a function and calls the function, as Lambda's runtime does. Prints the times. The arguments are the function's file
-// and the event. CommonJS, so that Node loads nothing before the function.
+// Loads and calls a function, as Lambda's runtime does. Prints the times. The arguments are the function's file and the
+// event. CommonJS, so that Node loads nothing before the function.
 const [, , path = '', text = ''] = process.argv;
 const { handler } = require(path);
 const loadMs = elapsedMs();

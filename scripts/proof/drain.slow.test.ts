@@ -19,7 +19,7 @@ beforeEach(async () => {
 });
 afterEach(() => removeFolder());
 
-// Each of these tests puts a real load on this machine. So the tests run one after the other, in their own Vitest project.
+// Each of these tests puts a real load on this machine. So the tests run one by one, in their own Vitest project.
 describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run drain', () => {
   beforeEach(() => void vi.stubEnv('TMPDIR', folder));
 

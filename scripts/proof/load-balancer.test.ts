@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { configuration } from './load-balancer.ts';
 
-// Words of HAProxy's keywords for health checks, retries and redispatch. No other line of the configuration has these words.
+// Words in HAProxy's keywords for health checks, retries and redispatch, and in no other line of the configuration.
 const PROTECTION = /check|retr(y|ies)|redispatch/g;
 
 test('only a careful HAProxy has health checks, retries and redispatch, which could hide a mistake of the function', () => {

@@ -14,8 +14,8 @@ export const SCENARIOS = {
 export type ScenarioName = keyof typeof SCENARIOS;
 
 /**
- * The consumer of a scenario. All comparisons have the same consumer, because a comparison needs a consumer that drops dead
- * servers from haproxy.cfg. Not every consumer does so.
+ * The consumer of a scenario. All comparisons have the same consumer, because a comparison needs a consumer that drops
+ * dead servers from haproxy.cfg. Not every consumer does so.
  */
 export function consumerOf(name: ScenarioName, chosen: Consumer): Consumer {
   return name === 'function' ? chosen : own;

@@ -1,6 +1,6 @@
 /**
- * Whether a metric filter's pattern finds a log line. This helper knows only comparisons of JSON fields with a text or with
- * `*`, joined by `&&`.
+ * Whether a metric filter's pattern finds a log line. This helper knows only comparisons of JSON fields with a text or
+ * with `*`, joined by `&&`.
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
  */
 export function finds(pattern: string, line: unknown): boolean {
