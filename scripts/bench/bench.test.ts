@@ -60,7 +60,7 @@ test('a table has a column for each figure, and a gap for a missing one', () => 
   );
 });
 
-test('Ctrl-C ends the command with one sentence, and leaves no folder and no process behind', async () => {
+test('Ctrl-C ends it with one sentence, and leaves no folder and no process behind', async () => {
   const before = variantFolders();
   const child = spawn(process.execPath, ['scripts/bench/bench.ts', 'scale-in'], {
     cwd: ROOT,
