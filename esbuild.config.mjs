@@ -5,12 +5,12 @@ import { analyzeMetafile } from 'esbuild';
 
 const PROJECT = fileURLToPath(new URL('.', import.meta.url));
 
-// The actual size plus 2 %.
+// The bundle's size plus 2 %.
 const MAX_BYTES = 141_470;
 
 /**
- * Fits the AWS SDK to Lambda. `npm run bench -- cold-start` shows the effect. Signing, endpoint rules, and the reading of
- * errors stay the SDK's own.
+ * Adapts the AWS SDK to Lambda. `npm run bench -- cold-start` shows the effect. Signing, endpoint rules and the reading
+ * of errors do not change.
  * @type {import('esbuild').Plugin[]}
  */
 export const steps = [
@@ -18,8 +18,8 @@ export const steps = [
   // keys, esbuild drops all schemas but those of the two commands.
   change('unused schemas', { '@aws-sdk/client-ec2/dist-es/schemas/schemas_0.js': plainKeys }),
   // The SDK selects its platform with these files. The Node versions pull in clients of five more services (for
-  // credentials) and the readers of ~/.aws. The browser versions of the last two do without ~/.aws.
-  change('what only other platforms need', {
+  // credentials) and the readers of ~/.aws. The browser versions of the last two do not read ~/.aws.
+  change('code for other platforms', {
     '@aws-sdk/client-ec2/dist-es/runtimeConfig.js': resolve(PROJECT, 'scripts/runtime-config.ts'),
     '@smithy/core/dist-es/submodules/endpoints/index.js': 'index.browser.js',
     '@aws-sdk/core/dist-es/submodules/httpAuthSchemes/index.js': 'index.browser.js',
@@ -46,15 +46,15 @@ export default {
   supported: { 'dynamic-import': false },
   // Lets a tracing layer replace the handler. esbuild's own export cannot be changed.
   footer: { js: 'module.exports = { ...module.exports };' },
-  // EC2 has no event streams. Their dynamic import would keep all modules whole that they share with the rest.
+  // EC2 has no event streams. Their dynamic import would stop esbuild from dropping unused parts of shared modules.
   external: ['@smithy/core/event-streams'],
   plugins: [...steps, { name: 'size', setup: limitSize }],
 };
 
 /**
  * @param {string} name
- * @param {Record<string, string | ((text: string) => string)>} files by path below node_modules: the file to take instead,
- *   or the change of the text
+ * @param {Record<string, string | ((text: string) => string)>} files by path below node_modules: the path of the
+ *   replacement, or a function that changes the text
  * @returns {import('esbuild').Plugin}
  */
 function change(name, files) {
@@ -89,7 +89,7 @@ function limitSize(build) {
     const bytes = Object.values(metafile.outputs).reduce((sum, output) => sum + output.bytes, 0);
     if (bytes <= MAX_BYTES) return null;
     const largest = (await analyzeMetafile(metafile)).split('\n').slice(0, 10).join('\n');
-    const text = `the bundle has ${bytes} bytes; MAX_BYTES in esbuild.config.mjs is ${MAX_BYTES}. A step there may have stopped working after an update of the AWS SDK. The largest parts:${largest}`;
+    const text = `the bundle has ${bytes} bytes; MAX_BYTES in esbuild.config.mjs is ${MAX_BYTES}. After an update of the AWS SDK, a step in that file may no longer work. The largest parts:${largest}`;
     return { errors: [{ text }] };
   });
 }

@@ -1,8 +1,8 @@
 // Runs the commands in the code blocks of the pages, as written. Runs on Node.js 20 or later, because the first of these
 // commands installs Node.js 24.
 //
-// A line that begins with "*Not run" marks the commands below it, up to the next heading. Before the first section, such a
-// line marks the whole page. A proof with options gets --short. A command with the comment "# fails" must fail.
+// The commands between a line that begins with "*Not run" and the next heading are not run. Before the first section,
+// such a line marks the whole page. A proof with options gets --short. A command with the comment "# fails" must fail.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';

@@ -10,7 +10,7 @@ const page = readFileSync(new URL('deploy.md', import.meta.url), 'utf8');
 const folder = await temporaryFolder('deploy-page-');
 afterAll(() => folder.remove());
 
-describe('the page on how to deploy', () => {
+describe('the page on deployment', () => {
   it.each(Object.entries(TEMPLATE.Parameters))('has the parameter %s, with its default', (name, { Default = '' }) => {
     const [, , actual = 'no such row'] = new RegExp(`^\\| \`${name}\` (\\|([^|]*))\\|`, 'm').exec(page) ?? [];
     expect(actual.trim().replaceAll('`', '')).toBe(String(Default));

@@ -21,7 +21,7 @@ export interface Bundle {
   readonly sha256: string;
 }
 
-/** Bundles the function and zips it. The same sources and lock file give the same bytes on every machine. */
+/** Bundles and zips the function. */
 export async function bundle(buildOptions = options): Promise<Bundle> {
   const { outputFiles } = await build({ ...buildOptions, outdir: 'dist', write: false });
   const [file] = outputFiles;
@@ -37,7 +37,7 @@ export async function bundle(buildOptions = options): Promise<Bundle> {
 const REPRODUCIBLE = {
   // The zip library stores the local date and time, so only a date in local time is the same in every time zone.
   mtime: new Date(1980, 0, 1),
-  // A regular file of Unix that everybody may read, because Lambda runs as another user.
+  // A regular Unix file that everybody may read, because Lambda runs as another user.
   os: 3,
   attrs: 0o100644 << 16,
 } as const;

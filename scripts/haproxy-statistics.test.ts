@@ -9,7 +9,7 @@ import { temporaryFolder } from './temporary-folder.ts';
 const SERVER = { instanceId: 'i-0123456789abcdef0', address: '10.0.0.7' };
 const ID = SERVER.instanceId;
 
-/** Statistics with the columns that count, among others. */
+/** Statistics with the columns that the reader uses, and some others. */
 function csv(...rows: (readonly [name: string, status: string, address: string])[]): string {
   const lines = rows.map(([name, status, address]) => `web,${name},0,${status},7,${address},http,`);
   return ['# pxname,svname,qcur,status,weight,addr,mode,', 'web,FRONTEND,,OPEN,,,http,', ...lines, ''].join('\n');
@@ -65,7 +65,7 @@ describe('a page', () => {
     expect(await isServed(`http://${host}/;csv`, SERVER, undefined, {})).toBe(true);
   });
 
-  test('that refuses the password is named without it, with the ways to give one', async () => {
+  test('that refuses the password is named without the password, with the ways to give one', async () => {
     const host = await page((_, response) => response.writeHead(401).end('secret of the page'));
     const message = await errorOf(`http://me:secret@${host}/;csv`);
     expect(message).toBe(
@@ -90,7 +90,7 @@ describe('a page', () => {
     async (body) => {
       const host = await page((_, response) => response.end(body));
       expect(await errorOf(`http://me:secret@${host}/`)).toBe(
-        `--haproxy http://${host}/: the answer is no CSV; expected HAProxy's statistics (a URL ends in ;csv)`,
+        `--haproxy http://${host}/: the answer is not CSV; expected HAProxy's statistics (a URL ends in ;csv)`,
       );
     },
   );

@@ -1,7 +1,7 @@
 import { unescape as percentDecoded } from 'node:querystring';
 import { askSocket } from './haproxy.ts';
 
-/** A server as HAProxy may know an instance: by its id as the server's name, or by its private address. */
+/** An instance behind HAProxy. HAProxy knows the instance by its id (the server's name) or by its private address. */
 export interface Server {
   readonly instanceId: string;
   readonly address: string | undefined;
@@ -54,8 +54,8 @@ export async function isServed(
       ? await fetchPage(source, environment, signal)
       : await askSocket(source, 'show stat', signal);
     const rows = parseStatistics(csv);
-    // The answer may be a page of somebody else, so no part of it is shown.
-    if (!rows) throw new Error("the answer is no CSV; expected HAProxy's statistics (a URL ends in ;csv)");
+    // No part of the answer is shown, because the answer may be another page with secrets.
+    if (!rows) throw new Error("the answer is not CSV; expected HAProxy's statistics (a URL ends in ;csv)");
     return rows.some(
       (row) => !isOut(row) && (row.name === server.instanceId || row.address.replace(/:\d+$/, '') === server.address),
     );
@@ -64,7 +64,7 @@ export async function isServed(
   }
 }
 
-/** A source for messages: without user and password, also when the URL is malformed. */
+/** Removes user and password from a source, also when the URL is malformed. */
 export function withoutCredentials(source: string): string {
   return isUrl(source) ? source.replace(/:.*@/, '://') : source;
 }
@@ -83,7 +83,7 @@ async function fetchPage(source: string, environment: NodeJS.ProcessEnv, signal?
     url.username || url.password
       ? [percentDecoded(url.username), percentDecoded(url.password)]
       : [HAPROXY_STATS_USER, HAPROXY_STATS_PASSWORD];
-  // fetch refuses a URL with them.
+  // fetch refuses a URL with user or password.
   url.username = '';
   url.password = '';
   const headers = new Headers();

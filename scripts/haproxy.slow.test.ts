@@ -23,7 +23,7 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'the start of HAProxy'))('HAPr
     await expect(haproxy.ask('show info')).rejects.toThrow();
   });
 
-  test('fails its start with its own words when it refuses the configuration', async () => {
+  test('that refuses its configuration does not start, and the error quotes its words', async () => {
     const configuration = `${globalSection(folder.path)}backend web\n    server a nowhere.invalid:1\n`;
     await expect(startHaproxy(folder.path, configuration)).rejects.toThrow(
       /^haproxy does not start; it said: .*nowhere/s,

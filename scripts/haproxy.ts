@@ -37,7 +37,7 @@ const ANSWER_TIMEOUT_MS = 5000;
 const POLL_MS = 20;
 
 /**
- * Starts HAProxy. The folder is made if it is missing.
+ * Starts HAProxy. Makes the folder if the folder is missing.
  * @param configuration begins with the `globalSection` of the folder.
  * @throws Error with HAProxy's own words when HAProxy refuses the configuration.
  */
@@ -62,7 +62,7 @@ export async function startHaproxy(
   await Promise.race([once(master, 'spawn'), exited]);
 
   const ask = (command: string) => askSocket(statsSocket, command);
-  /** The process id of the current worker. The master loses a signal for a reload until its own socket answers. */
+  /** The process id of the current worker. Asks the master first: a reload signal is lost until its socket answers. */
   async function worker(): Promise<string | undefined> {
     try {
       await askSocket(masterSocket, 'show proc');
@@ -71,7 +71,7 @@ export async function startHaproxy(
       return undefined;
     }
   }
-  /** Waits for a worker other than this one. */
+  /** Waits for a worker with another process id. */
   async function nextWorker(before?: string): Promise<void> {
     for (const deadline = Date.now() + START_TIMEOUT_MS; Date.now() < deadline; await sleep(POLL_MS)) {
       if (![before, undefined].includes(await worker())) return;
@@ -117,7 +117,7 @@ export function globalSection(folder: string): string {
 `;
 }
 
-// Linux's limit. HAProxy binds a socket under a temporary name with its process id, and renames the socket.
+// Linux's limit. HAProxy first binds a socket to a temporary path, which has the process id, and then renames it.
 const LONGEST_SOCKET_PATH = 107;
 const TEMPORARY_SUFFIX = '.1234567.tmp';
 

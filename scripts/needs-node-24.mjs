@@ -1,5 +1,5 @@
 // Runs before each command and before the tests, on Node.js 20 or later. Prints one sentence where Node.js would print a
-// stack trace, because it cannot load packages that are missing or TypeScript that it does not know.
+// stack trace: packages are missing, or Node.js cannot load TypeScript.
 import { existsSync } from 'node:fs';
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);

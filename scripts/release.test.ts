@@ -104,7 +104,7 @@ it('leaves the last release as it was when a file differs from the commit', asyn
   writeFileSync(join(project, 'src/script.sh'), 'changed');
   writeFileSync(join(project, 'new.sh'), '');
   await expect(release()).rejects.toThrow(
-    'these files are not as committed; commit or remove them:\n M src/script.sh\n?? new.sh\n',
+    'these files differ from the commit; commit or remove them:\n M src/script.sh\n?? new.sh\n',
   );
   expect(dist()).toEqual(before);
 });

@@ -56,11 +56,11 @@ export async function main(
 }
 
 /**
- * Packs every file of the commit, so that all links and commands of the pages work, and the zip at the path that the
- * template expects.
+ * Packs the zip at the path that the template expects, and every file of the commit, so that the links and commands of
+ * the pages work.
  * @param top the folder that holds all files of the archive.
  * @returns a tar file, compressed with gzip.
- * @throws Error when a file differs from the commit: the zip would not fit the other files.
+ * @throws Error when a file differs from the commit, because the zip would not fit the other files.
  */
 async function archiveCommit(root: string, top: string, zipFile: string): Promise<Uint8Array> {
   async function git(...args: string[]): Promise<Buffer> {
@@ -69,9 +69,9 @@ async function archiveCommit(root: string, top: string, zipFile: string): Promis
   }
 
   const changes = await git('status', '--porcelain');
-  if (changes.length > 0) throw new Error(`these files are not as committed; commit or remove them:\n${changes}`);
+  if (changes.length > 0) throw new Error(`these files differ from the commit; commit or remove them:\n${changes}`);
   const tar = await git(
-    // These settings replace the user's: everybody may read the files, and line ends stay as they were committed.
+    // These settings replace the user's. Everybody may read the files, and line ends stay as in the commit.
     ...['-c', 'tar.umask=0022', '-c', 'core.autocrlf=false', 'archive', '--format=tar'],
     // A prefix applies to the files named after it.
     ...[`--prefix=${top}/dist/`, `--add-file=${zipFile}`, `--prefix=${top}/`, 'HEAD'],

@@ -12,8 +12,8 @@ import { calculateBodyLength } from '@smithy/core/serde';
 import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
 
 /**
- * The EC2 client's configuration for Lambda. The build puts this file in place of the SDK's `runtimeConfig.js` for Node.
- * The SDK's file looks for credentials and settings in many places; Lambda has all of them in the environment.
+ * The EC2 client's configuration for Lambda. The build replaces the SDK's `runtimeConfig.js` for Node with this file.
+ * The SDK's file looks for credentials and settings in many places, but Lambda puts all of them into the environment.
  */
 export const getRuntimeConfig: typeof GetSdkConfig = (config) => {
   const { AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL, AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT } = process.env;
@@ -30,7 +30,7 @@ export const getRuntimeConfig: typeof GetSdkConfig = (config) => {
     credentialDefaultProvider: () => fromEnv(),
     authSchemePreference: [],
     disableClockSkewCorrection: false,
-    // Other texts count as false, as in the SDK. Unlike the SDK, TRUE is true: a call must not leave FIPS unnoticed.
+    // Unlike in the SDK, TRUE is true, because a call must not leave FIPS unnoticed. Other texts are false.
     useFipsEndpoint: AWS_USE_FIPS_ENDPOINT?.toLowerCase() === 'true',
     useDualstackEndpoint: AWS_USE_DUALSTACK_ENDPOINT?.toLowerCase() === 'true',
     defaultsMode: async () => 'legacy',

@@ -112,7 +112,7 @@ async function run({ name, event, region, accountId }: EventFile, setup: Setup):
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The fields of a message; none when the message is not a JSON object, which the function refuses. */
+/** The fields of a message. Empty when the message is not a JSON object. */
 function fieldsOf(message: string): Fields {
   try {
     return Object(JSON.parse(message));
@@ -129,7 +129,7 @@ function summaryOf(fields: Fields): string {
   return parts.join('  ') || 'not an Auto Scaling message';
 }
 
-/** Adds the instance of a message, in the state that Auto Scaling leaves it in before such a message. */
+/** Adds the instance of a message, with the tags that an instance has before such a message. */
 function launch({ instances }: Ec2Endpoint, message: Fields, environment: NodeJS.ProcessEnv): void {
   const { LifecycleTransition, Event, EC2InstanceId: id, AutoScalingGroupName: group, Origin } = message;
   if (typeof id !== 'string') return;

@@ -7,14 +7,13 @@ export interface Table {
   readonly notes: readonly string[];
 }
 
-/** Writes a table as text. */
 export function write({ title, rows, notes }: Table): string {
   const columns = Object.keys(rows[0] ?? {});
   const lines = align([columns, ...rows.map((row) => columns.map((column) => shown(row[column])))]);
   return [title, ...[...lines, ...notes].map((line) => `  ${line}`)].join('\n');
 }
 
-/** Makes a line of each row, with the cells of a column below each other: the first column left, the others right. */
+/** Makes a line of each row, with aligned columns: the first column left, the others right. */
 export function align(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   return rows.map((row) =>
@@ -25,7 +24,6 @@ export function align(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-/** The median. */
 export function median(numbers: readonly number[]): number {
   const sorted = numbers.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -33,7 +31,6 @@ export function median(numbers: readonly number[]): number {
   return sorted.length % 2 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2;
 }
 
-/** Rounds to a number of digits after the point. */
 export function round(number: number, digits = 0): number {
   return Number(number.toFixed(digits));
 }

@@ -1,14 +1,13 @@
 import { EC2Client } from '@aws-sdk/client-ec2';
 
-// EC2 answers within a second or two. A call on a socket that hangs for longer is repeated on another socket.
+// EC2 answers within two seconds. If a socket hangs for longer, the function repeats the call on another socket.
 const CONNECTION_TIMEOUT_MS = 2000;
 const REQUEST_TIMEOUT_MS = 4000;
 
 const clients = new Map<string, EC2Client>();
 
 /**
- * Returns the client of a region, which is made once and kept. A topic may be in another region than the function,
- * because SNS delivers across regions.
+ * Returns the client of a region. The topic may be in another region than the function: SNS delivers across regions.
  */
 export function ec2In(region: string): EC2Client {
   const client = clients.get(region) ?? makeClient(region);

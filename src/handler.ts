@@ -80,7 +80,7 @@ function expiryOf(timestamp: unknown): number {
   const ageMs = Date.now() - publishedAt;
   if (ageMs <= maxAgeMs) return publishedAt + maxAgeMs;
   const seconds = (ms: number) => `${Math.ceil(ms / 1000)} s`;
-  const expected = `a message of at most ${seconds(maxAgeMs)} (HEARTBEAT_TIMEOUT), and it is ${seconds(ageMs)} old`;
+  const expected = `an age of at most ${seconds(maxAgeMs)} (HEARTBEAT_TIMEOUT); the message is ${seconds(ageMs)} old`;
   throw new InvalidFieldError('StaleMessageError', 'Sns.Timestamp', timestamp, expected);
 }
 

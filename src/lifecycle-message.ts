@@ -11,10 +11,8 @@ export interface MessageIds {
   readonly requestId?: string;
 }
 
-/** What a message asks the function to do. */
 export type MessageRequest = TagChange | { readonly action: 'none'; readonly reason: string };
 
-/** A change of the tag of one instance. */
 export interface TagChange {
   readonly action: 'set-tag' | 'clear-tag';
   readonly instanceId: string;
@@ -35,7 +33,6 @@ export function parseMessage(text: unknown): MessageFields {
   throw invalid('Sns.Message', value, 'a JSON object');
 }
 
-/** Picks the fields that identify a message in the log. */
 export function idsOf(fields: MessageFields): MessageIds {
   return {
     ...(isId(fields.EC2InstanceId) && { instanceId: fields.EC2InstanceId }),
@@ -46,7 +43,7 @@ export function idsOf(fields: MessageFields): MessageIds {
 }
 
 /**
- * Decides what a message asks for. A hook's message has a `LifecycleTransition`; a notification has an `Event` instead.
+ * Decides the request of a message. A hook's message has a `LifecycleTransition`, but a notification has an `Event`.
  * Shapes: https://docs.aws.amazon.com/autoscaling/ec2/userguide/prepare-for-lifecycle-notifications.html
  * @throws InvalidFieldError named InvalidMessageError when a field that decides is missing or unknown.
  */
@@ -62,19 +59,19 @@ export function requestOf(fields: MessageFields): MessageRequest {
     throw invalid('detail-type', detailType, "a lifecycle hook's own message instead of an EventBridge event");
   }
   if (event === undefined) {
-    throw invalid('LifecycleTransition', transition, 'a lifecycle transition, or an Event instead');
+    throw invalid('LifecycleTransition', transition, 'a lifecycle transition, or the field Event');
   }
   if (event === 'autoscaling:EC2_INSTANCE_LAUNCH') return launchRequest(event, fields);
   if (event === 'autoscaling:TEST_NOTIFICATION') return nothing('test notification: a lifecycle hook was put');
   if (typeof event === 'string' && /^autoscaling:\w+$/.test(event)) {
     return nothing(`${event} is a notification sent after the fact, not a lifecycle hook`);
   }
-  throw invalid('Event', event, "autoscaling: and an event's name");
+  throw invalid('Event', event, 'a name that begins with autoscaling:');
 }
 
 /**
- * Clears the tag when an instance returns to service. A hook names both ends of the way. AWS documents no `Origin` for
- * notifications, so a notification counts as a return unless the notification says otherwise.
+ * Clears the tag when an instance returns to service. AWS documents no `Origin` for notifications, so a notification
+ * counts as a return unless the notification says otherwise.
  */
 function launchRequest(name: string, fields: MessageFields): MessageRequest {
   const { Origin: origin, Destination: destination } = fields;
@@ -102,7 +99,7 @@ function invalid(field: string, actual: unknown, expected: string): InvalidField
   return new InvalidFieldError('InvalidMessageError', field, actual, expected);
 }
 
-/** AWS limits names to 255 characters. A quotation mark means that a whole message stands there, with its token. */
+/** AWS limits names to 255 characters. A value with a quotation mark may be a whole message, with its token. */
 function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[^"]{1,255}$/.test(value);
 }

@@ -11,9 +11,9 @@ export interface RemovalTag {
 const NOT_FOUND_MS = 10_000;
 
 /**
- * Sets or clears the tag of an instance. Clearing removes the tag only if it has this very value.
+ * Sets or clears the tag of an instance. Clearing removes the tag only if the tag has this value.
  * @param deadline when retries stop, in milliseconds since 1970.
- * @returns `gone` when EC2 does not find the instance for ten seconds: there is nothing left to take out of the load balancer.
+ * @returns `gone` when EC2 does not find the instance for ten seconds.
  * @throws the errors of `retry`, also when the deadline comes before the end of the ten seconds.
  */
 export async function changeRemovalTag(

@@ -6,7 +6,7 @@ export class DeadlineError extends Error {
 }
 
 // Node's codes for errors of the system, of DNS and of TLS, and for an answer that is not HTTP (HPE_). The other ERR_ codes
-// are misuse of Node. https://nodejs.org/api/errors.html
+// show wrong use of Node. https://nodejs.org/api/errors.html
 const CONNECTION_ERROR = /^(?:E(?!RR_)|HPE_|ERR_(?:SOCKET|SSL)_)/;
 
 // The SDK calls these errors permanent.
@@ -17,7 +17,7 @@ const TRANSIENT_NAMES = [
   'InvalidInstanceID.NotFound',
 ];
 
-// A short cap tags faster under throttling, but more calls are rejected. docs/proof-and-figures.md has the figures.
+// With a shorter cap, the function tags sooner under throttling, but EC2 rejects more calls.
 const BACKOFF_BASE_MS = 200;
 const BACKOFF_CAP_MS = 4000;
 

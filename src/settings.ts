@@ -1,6 +1,5 @@
 import { InvalidFieldError } from './invalid-field-error.ts';
 
-/** The function's settings. */
 export interface Settings {
   /** The tag that marks an instance for removal from the load balancer. */
   readonly tag: { readonly key: string; readonly value: string };
@@ -11,7 +10,6 @@ export interface Settings {
 /** The tag that the function sets when its settings name no other tag. */
 export const DEFAULT_TAG = { key: 'remove_from_lb', value: 'yes' } as const;
 
-/** The environment variables that hold the settings. */
 export const SETTING_NAMES = ['TAG_KEY', 'TAG_VALUE', 'HEARTBEAT_TIMEOUT'] as const;
 
 type SettingName = (typeof SETTING_NAMES)[number];

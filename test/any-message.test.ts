@@ -9,7 +9,7 @@ const LAUNCHING = 'autoscaling:EC2_INSTANCE_LAUNCHING';
 const LAUNCH = 'autoscaling:EC2_INSTANCE_LAUNCH';
 const TOKEN = '465e0162-e6af-4786-b4e8-bb544ae58790';
 
-/** The rules for a text, written down a second time: the command that the text calls for, or none. */
+/** The rules of the function, written a second time. Returns the expected call for a text. */
 function expectedCall(text: string): { command: string; instanceId: string } | undefined {
   let message: Record<string, unknown> | null;
   try {
@@ -77,14 +77,14 @@ const texts = fc.oneof(
   // A message that was turned into JSON twice.
   messages.map((text) => JSON.stringify(text)),
   fc.string(),
-  // A real message that breaks off, or with text put into it.
+  // A real message that breaks off, or that has other text in the middle.
   fc.nat(terminating.length).map((end) => terminating.slice(0, end)),
   fc
     .tuple(fc.nat(terminating.length), fc.string())
     .map(([at, more]) => terminating.slice(0, at) + more + terminating.slice(at)),
 );
 
-it('any text leads to the call that the rules name, to one log line, and never to the token in the log', async () => {
+it('any text leads to the expected call and to one log line without the token', async () => {
   const invoke = await coldStart();
   const seen: Record<string, number> = { CreateTagsCommand: 0, DeleteTagsCommand: 0, none: 0 };
   await fc.assert(
@@ -105,6 +105,6 @@ it('any text leads to the call that the rules name, to one log line, and never t
     }),
     { numRuns: 3000 },
   );
-  // The generated messages must reach every branch, or the test would prove nothing.
+  // The test proves something only if the generated messages reach every branch.
   expect(Math.min(...Object.values(seen))).toBeGreaterThan(50);
 });

@@ -5,7 +5,7 @@ import { event } from './helpers/event.ts';
 import { INSTANCE, it } from './helpers/zipped-function.ts';
 
 describe.concurrent('the zipped function, over a real socket', () => {
-  // The function gives up such a call after REQUEST_TIMEOUT_MS.
+  // The function ends such a call after REQUEST_TIMEOUT_MS, and repeats the call.
   it.for<[string, Fault]>([
     ['no answer', 'hang'],
     ['an answer that stops', 'hang in body'],
@@ -15,7 +15,7 @@ describe.concurrent('the zipped function, over a real socket', () => {
     'ends before its deadline when EC2 never answers: %s',
     async (fault, { endpoint, invoke }) => {
       endpoint.lastingFault = fault;
-      // The function keeps the last second for its report.
+      // The function keeps the last second to log and report the error.
       const { log, error } = await invoke('terminating', 1200);
       const errorMessage = 'EC2 did not answer in the time that was left';
       expect(error).toEqual({ errorType: 'DeadlineError', errorMessage });

@@ -1,5 +1,4 @@
-// The contract of the built file. The build drops and replaces parts of the AWS SDK, so a mistake in the build shows here
-// and in no test of src/.
+// The build drops and replaces parts of the AWS SDK. Only these tests notice a mistake in the build.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -89,7 +88,7 @@ describe('the zip', () => {
 });
 
 describe('the module', () => {
-  it('exports the handler to import(), by which Lambda loads the module', () => {
+  it('exports the handler to import(), with which Lambda loads the module', () => {
     const script = `import { handler } from ${JSON.stringify(index)}; console.log(handler.length)`;
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
     expect({ stdout, stderr }).toEqual({ stdout: '2\n', stderr: '' });
@@ -166,8 +165,8 @@ describe('the endpoint', () => {
   });
 
   /**
-   * Loads the bundle anew, handles a terminating message from a topic in the region, and returns the request that the
-   * bundle makes of node:https.
+   * Loads the bundle anew and handles a terminating message from a topic in the region.
+   * @returns the request that the bundle makes with node:https.
    * @param later changes of the environment between load and call.
    */
   async function requestFor(region: string, environment = {}, later = {}): Promise<unknown> {
@@ -226,7 +225,7 @@ describe.concurrent('the zipped function, in a process as Lambda starts it', () 
 
   it.for<[string, Fault]>([
     ['an error in XML', { status: 503, code: 'RequestLimitExceeded' }],
-    ['an error that only its name shows to be transient', { status: 400, code: 'ConcurrentTagAccess' }],
+    ['an error whose name alone says that it is transient', { status: 400, code: 'ConcurrentTagAccess' }],
     ['a page from a proxy that waited too long', { status: 408, html: '<html><body><h1>408</h1></body></html>' }],
     ['a page from a proxy', { status: 502, html: '<html><body><h1>502 Bad Gateway</h1></body></html>' }],
     ['a reset connection', 'reset'],

@@ -149,7 +149,7 @@ describe('an invalid message', () => {
   });
 
   it('is refused when it has neither a transition nor an event', async () => {
-    const complaint = 'LifecycleTransition is absent; expected a lifecycle transition, or an Event instead';
+    const complaint = 'LifecycleTransition is absent; expected a lifecycle transition, or the field Event';
     await isRefused(eventWith('terminating', { LifecycleTransition: undefined }), complaint);
   });
 
@@ -167,7 +167,7 @@ describe('an invalid message', () => {
     [{}, 'an object'],
     [null, 'null'],
   ])('is refused when its event is %j', async (Event, actual) => {
-    const complaint = `Event is ${actual}; expected autoscaling: and an event's name`;
+    const complaint = `Event is ${actual}; expected a name that begins with autoscaling:`;
     await isRefused(eventWith('test-notification', { Event }), complaint);
   });
 

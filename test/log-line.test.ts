@@ -13,7 +13,7 @@ const context = {
   requestId: 'f02639a5-62b9-0772-d50e-09647ae07b49',
 };
 
-it('names the outcome, the delay, the instance, its group, the hook, the region and the request, and nothing else', async () => {
+it('has outcome, delay, instance, group, hook, region and request, and nothing else', async () => {
   const { log } = await invoke(event('terminating'));
   expect(log).toEqual([{ level: 'info', line: { outcome: 'tagged', delayMs: expect.any(Number), ...context } }]);
 });
@@ -44,7 +44,7 @@ it('gives the reason why a message was ignored', async () => {
   expect(log).toEqual([{ level: 'info', line }]);
 });
 
-it('gives the reason of a failure, beside everything that is known of the message', async () => {
+it('gives the reason of a failure, and all ids of the message', async () => {
   ec2.on(CreateTagsCommand).rejects(ec2Error('TagLimitExceeded'));
   const { log } = await invoke(event('terminating'));
   const line = { outcome: 'failed', reason: 'TagLimitExceeded: TagLimitExceeded!', ...context };
@@ -58,7 +58,7 @@ it('names the region of a message that cannot be read', async () => {
   ]);
 });
 
-it.each([5629, ['x'], {}, '', 'x'.repeat(256)])('leaves out a field that is no name: %j', async (odd) => {
+it.each([5629, ['x'], {}, '', 'x'.repeat(256)])('leaves out a field that is not a name: %j', async (odd) => {
   const changes = { EC2InstanceId: odd, AutoScalingGroupName: odd, LifecycleHookName: odd, RequestId: odd };
   const { log } = await invoke(eventWith('terminating', changes));
   expect(log).toEqual([

@@ -39,7 +39,7 @@ describe('a transient error', () => {
     ['an internal error', ec2Error('InternalError', 500)],
     ['an unavailable service', ec2Error('Unavailable', 503)],
     ['a status above 504', ec2Error('Whatever', 507)],
-    ['a tag access at the same time', ec2Error('ConcurrentTagAccess')],
+    ['a change of the same tags by another program', ec2Error('ConcurrentTagAccess')],
     ['a timeout', Object.assign(new Error('too long'), { name: 'TimeoutError' })],
     // Node's codes for DNS, sockets, TLS, file handles, and answers that are not HTTP.
     ...['EBUSY', 'ENOTFOUND', 'EAI_AGAIN', 'ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'EMFILE', 'EPROTO'].map(withCode),
@@ -63,7 +63,7 @@ describe('a transient error', () => {
     expect(error).toBe(last);
     const reason = 'RequestLimitExceeded: RequestLimitExceeded!';
     expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason } }]);
-    // The longest pause is 4 s, and the last second is kept for the report.
+    // The longest pause is 4 s, and the function keeps the last second to report the error.
     expect(tookMs).toBeGreaterThan(55_000 - 1);
     expect(tookMs).toBeLessThan(59_000);
   });
@@ -118,7 +118,7 @@ describe('a permanent error', () => {
     expect(log).toMatchObject([{ level: 'error', line: { outcome: 'failed', reason: String(permanent) } }]);
   });
 
-  it.each([undefined, 'text'])('may be another value than an error: %j', async (thrown) => {
+  it.each([undefined, 'text'])('may be a value that is not an Error: %j', async (thrown) => {
     ec2.onAnyCommand().callsFake(() => Promise.reject(thrown));
     const { log, error } = await invoke('terminating');
     expect(error).toBe(thrown);

@@ -14,7 +14,7 @@ it.each([
     { TAG_KEY: 'k'.repeat(128), TAG_VALUE: 'v'.repeat(256) },
     { Key: 'k'.repeat(128), Value: 'v'.repeat(256) },
   ],
-  // EC2 counts characters. Each of these is one character, of two UTF-16 units.
+  // EC2 counts characters. This character has two UTF-16 units.
   [{ TAG_KEY: '🏷'.repeat(128) }, { Key: '🏷'.repeat(128), Value: value }],
   [{ TAG_KEY: 'our:aws:drain' }, { Key: 'our:aws:drain', Value: value }],
   [

@@ -23,7 +23,7 @@ describe('a message older than HEARTBEAT_TIMEOUT', () => {
     const call = await coldStart({ HEARTBEAT_TIMEOUT });
     const { log, error } = await call(publishedAt(event(name), ago(300_001)));
     expect(ec2.calls()).toEqual([]);
-    const message = `Sns.Timestamp is "${ago(300_001)}"; expected a message of at most 300 s (HEARTBEAT_TIMEOUT), and it is 301 s old`;
+    const message = `Sns.Timestamp is "${ago(300_001)}"; expected an age of at most 300 s (HEARTBEAT_TIMEOUT); the message is 301 s old`;
     expect(error).toMatchObject({ name: 'StaleMessageError', message });
     const line = { outcome: 'failed', reason: `StaleMessageError: ${message}`, instanceId: 'i-05629ab7d9287e205' };
     expect(log).toMatchObject([{ level: 'error', line }]);
@@ -37,7 +37,7 @@ describe('a message older than HEARTBEAT_TIMEOUT', () => {
     });
   });
 
-  it('is refused before its account is looked at', async () => {
+  it('is refused before its account is checked', async () => {
     const call = await coldStart({ HEARTBEAT_TIMEOUT });
     const { error } = await call(publishedAt(event('foreign-account'), ago(300_001)));
     expect(error).toMatchObject({ name: 'StaleMessageError' });
@@ -83,7 +83,7 @@ it.each([undefined, 'yesterday', ago(23 * DAY_MS)])('without a limit, the timest
 it.each([
   ['terminating', 20_000, 20_000],
   ['launching-from-warm-pool', 20_000, 20_000],
-  // The function's own deadline comes first, less the second that is kept for the report.
+  // The function's own deadline comes first, a second before the timeout.
   ['terminating', 200_000, 119_000],
 ])('retries stop when the message gets too old, or at the deadline: %s', async (name, leftMs, endsAfterMs) => {
   const throttled = ec2Error('RequestLimitExceeded', 503);
@@ -101,7 +101,7 @@ it.each([
   expect(moments.at(-1)).toBeLessThanOrEqual(endsAfterMs);
 });
 
-it('the tag follows every message that comes in time, and no other, however repeated and out of order', async () => {
+it('only messages that come in time change the tag, also when messages are repeated and out of order', async () => {
   const delayMs = fc.oneof(
     fc.integer({ min: 0, max: 2 * HEARTBEAT_MS }),
     fc.constantFrom(HEARTBEAT_MS, HEARTBEAT_MS + 1),

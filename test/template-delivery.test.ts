@@ -32,14 +32,14 @@ describe("the subscription's filter", () => {
     places.flatMap((Origin) => places.map((Destination) => eventWith('terminating', { ...kind, Origin, Destination }))),
   );
 
-  it('lets every message through that the function acts on', async () => {
+  it('passes every message that the function acts on', async () => {
     expect(FilterPolicyScope).toBe('MessageBody');
     const ec2 = mockClient(EC2Client);
     const invoke = await coldStart();
     const acted: string[] = [];
     for (const sns of [...stored, ...generated]) {
       ec2.resetHistory();
-      // A message from another account must reach the function too, which refuses it with an error.
+      // A message from another account must reach the function too, which refuses the message with an error.
       const account = /"AccountId":"(\d+)"/.exec(messageOf(sns))?.[1] ?? '123456789012';
       await invoke(sns, { arn: `arn:aws:lambda:us-west-2:${account}:function:remove-from-lb` });
       if (ec2.calls().length > 0) acted.push(messageOf(sns));
@@ -48,7 +48,7 @@ describe("the subscription's filter", () => {
     expect(acted.filter((message) => !passes(filter, message))).toEqual([]);
   });
 
-  it('keeps test messages and every other notification away', () => {
+  it('stops test messages and every other notification', () => {
     const events = ['LAUNCH_ERROR', 'TERMINATE', 'TERMINATE_ERROR', 'TERMINATING'].map(
       (name) => `autoscaling:EC2_INSTANCE_${name}`,
     );
@@ -57,7 +57,7 @@ describe("the subscription's filter", () => {
     expect(texts.filter((message) => passes(filter, message))).toEqual([]);
   });
 
-  it('lets a message through that names no instance, so that the function reports it', () => {
+  it('passes a message without an instance, so that the function reports the error', () => {
     expect(passes(filter, messageOf(eventWith('terminating', { EC2InstanceId: undefined })))).toBe(true);
   });
 });
@@ -77,7 +77,7 @@ describe.each([
     });
   });
 
-  it('ends in the failure queue when SNS cannot deliver it, and when the function fails', () => {
+  it('ends in the failure queue when SNS cannot deliver the message, and when the function fails', () => {
     const RedrivePolicy = { deadLetterTargetArn: 'FailureQueue.Arn' };
     expect(propertiesOf(made, 'Subscription')).toMatchObject({ RedrivePolicy });
     expect(propertiesOf(made, 'EventInvokeConfig')).toMatchObject({
@@ -117,7 +117,7 @@ it.each([Number(MinValue), Number(Default), Number(MaxValue)])(
     expect(propertiesOf(made, 'TerminatingHook')).toMatchObject({ HeartbeatTimeout });
     expect(propertiesOf(made, 'EventInvokeConfig')).toMatchObject({ MaximumEventAgeInSeconds: HeartbeatTimeout });
     const { Environment } = propertiesOf<{ Environment: { Variables: Record<string, unknown> } }>(made, 'Function');
-    // Lambda hands every value on as a text.
+    // Lambda gives every value to the function as a text.
     const variables = Object.entries(Environment.Variables).map(([name, value]) => [name, String(value)]);
     expect(readSettings(Object.fromEntries(variables)).maxAgeMs).toBe(HeartbeatTimeout * 1000);
   },
@@ -136,7 +136,7 @@ describe('the hooks', () => {
   const made = deploy({ AutoScalingGroupName: 'web', WithLaunchingHook: 'true', HeartbeatTimeout: 90 });
   const hooks = ofType<Record<string, unknown>>(made, 'AWS::AutoScaling::LifecycleHook');
 
-  it('are on that group, each for its transition, and let the instance go on when the time is over', () => {
+  it('are on that group, each for its transition, and continue at the timeout', () => {
     const common = { AutoScalingGroupName: 'web', DefaultResult: 'CONTINUE' };
     expect(hooks).toMatchObject({
       TerminatingHook: { ...common, LifecycleTransition: 'autoscaling:EC2_INSTANCE_TERMINATING' },
@@ -149,13 +149,13 @@ describe('the hooks', () => {
     expect(names).toEqual(['remove-from-lb', 'remove-from-lb-launch']);
   });
 
-  it.each(['TerminatingHook', 'LaunchingHook'])('are put when the way to the tag is complete: %s', (hook) => {
+  it.each(['TerminatingHook', 'LaunchingHook'])('are put after everything between topic and tag: %s', (hook) => {
     const before = dependenciesOf(made, hook);
     const way = ['HookRole', 'Topic', 'Subscription', 'TopicPermission', 'Function', 'FunctionRole'];
     for (const id of [...way, 'EventInvokeConfig', 'FailureQueue', 'FailureQueuePolicy']) expect(before).toContain(id);
   });
 
-  it('of further groups get the same properties by the command in the outputs', () => {
+  it('of further groups have the same properties when they are put with the command in the outputs', () => {
     const hook = hooks.TerminatingHook ?? {};
     expect(optionsOf(made.outputs.PutLifecycleHookCommand)).toEqual({
       region: 'us-west-2',
@@ -170,7 +170,7 @@ describe('the hooks', () => {
     });
   });
 
-  it('can be one: the other command asks for the launch notifications that pass the filter', () => {
+  it('for launches can be replaced: another command turns on launch notifications, which pass the filter', () => {
     const { FilterPolicy: filter } = propertiesOf<{ FilterPolicy: FilterPolicy }>(made, 'Subscription');
     const { 'notification-types': Event, ...others } = optionsOf(made.outputs.PutNotificationConfigurationCommand);
     const group = { 'auto-scaling-group-name': '"$GROUP"', 'topic-arn': 'Topic' };
@@ -179,7 +179,7 @@ describe('the hooks', () => {
   });
 });
 
-/** Everything that CloudFormation makes before a resource, because that resource or one of these refers to it. */
+/** The resources that CloudFormation makes before a resource, because it refers to them directly or indirectly. */
 function dependenciesOf({ resources }: Stack, id: string, found = new Set<string>()): Set<string> {
   const { DependsOn = [], Properties } = resources[id] ?? { Properties: {} };
   const references = JSON.stringify(Properties).matchAll(/"(\w+)(?:\.\w+)?"(?!:)/g);

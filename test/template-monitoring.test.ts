@@ -74,7 +74,7 @@ describe('the metrics', () => {
     expect(Math.round(Number(select(lines[0], MetricValue)) / sinceMessage)).toBe(1);
   });
 
-  it('have no delay of a message whose time cannot be read', () => {
+  it('have no delay for a message without a valid time', () => {
     expect(finds(tagDelay.FilterPattern, { message: { outcome: 'tagged' } })).toBe(false);
   });
 
@@ -105,7 +105,7 @@ function metric(Namespace: string, MetricName: string, Dimensions: unknown, Stat
 const { Timeout } = propertiesOf<{ Timeout: number }>(stack, 'Function');
 const late = Math.ceil(Timeout / 60) + 1;
 
-/** The states of an alarm while a call succeeds in every minute, and one value comes late. */
+/** The states of an alarm when one value comes late, and every other minute has the value 0. */
 function statesWith(alarm: Alarm, id: string, value: number) {
   return statesOf(alarm, { [id]: [0, { value, late }, 0, 0, 0, 0, 0] });
 }
@@ -115,7 +115,7 @@ describe('the alarms', () => {
     ['ErrorsAlarm', 'Errors'],
     ['ThrottlesAlarm', 'Throttles'],
     ['DroppedEventsAlarm', 'AsyncEventsDropped'],
-  ])('%s rings at the first %s of the function, also at a late one, and ends', (id, name) => {
+  ])('%s rings at the first value of %s, also at a late value, and ends', (id, name) => {
     const alarm = propertiesOf<Alarm>(stack, id);
     expect(metricsOf(alarm)).toEqual({ metric: metric('AWS/Lambda', name, FUNCTION, 'Sum') });
     const states = statesOf(alarm, { metric: [undefined, 0, 1, ...Array<undefined>(5)] });
@@ -127,7 +127,7 @@ describe('the alarms', () => {
     const alarm = propertiesOf<Alarm>(stack, 'FailureQueueAlarm');
     const minutes = (count: number, value: number | undefined) => Array<number | undefined>(count).fill(value);
 
-    it('looks at messages that lie there and at messages that somebody reads', () => {
+    it('counts the visible messages and the messages that somebody reads', () => {
       expect(metricsOf(alarm)).toEqual({
         visible: metric('AWS/SQS', 'ApproximateNumberOfMessagesVisible', QUEUE, 'Maximum'),
         hidden: metric('AWS/SQS', 'ApproximateNumberOfMessagesNotVisible', QUEUE, 'Maximum'),
@@ -161,7 +161,7 @@ describe('the alarms', () => {
   it.each([
     ['', 'Topic.TopicName'],
     ['arn:aws:sns:us-west-2:123456789012:existing', 'existing'],
-  ])('LostMessagesAlarm rings at each loss that no queue gets, with the topic "%s"', (TopicArn, name) => {
+  ])('LostMessagesAlarm rings for each message that no queue gets, with the topic "%s"', (TopicArn, name) => {
     const alarm = propertiesOf<Alarm>(deploy({ TopicArn }), 'LostMessagesAlarm');
     const topic = [{ Name: 'TopicName', Value: name }];
     const metrics = metricsOf(alarm);

@@ -33,7 +33,7 @@ it('the outputs hold the names that the commands of the pages need', () => {
 it.each([
   ['SetTagCommand', 'create-tags'],
   ['ClearTagCommand', 'delete-tags'],
-])('%s is about the tag of the parameters, with its value', async (output, operation) => {
+])('%s has the tag of the parameters, with its value', async (output, operation) => {
   const [call = [], ...others] = await run(output);
   expect(others).toEqual([]);
   expect(call.slice(0, -1).join(' ')).toBe(

@@ -70,7 +70,7 @@ describe("the function's role", () => {
 
   const { key, value } = DEFAULT_TAG;
   it.each(['ec2:CreateTags', 'ec2:DeleteTags'])(
-    '%s is for this one tag on members of Auto Scaling groups',
+    '%s is allowed for this one tag on members of Auto Scaling groups only',
     async (action) => {
       const allowed = { action, resource: INSTANCE, context: { ...MEMBER, ...tagging(key, value) } };
       const refused: Record<string, Call> = {
@@ -152,7 +152,7 @@ describe('with an encrypted topic', () => {
   const encrypted = deploy({ TopicArn: EXISTING_TOPIC, TopicKeyArn });
 
   it.each(['kms:GenerateDataKey', 'kms:Decrypt'])("the hook's role may call %s with this key only", async (action) => {
-    // The usual key policy, which leaves the decision to the account's IAM policies.
+    // The usual key policy, with which the account's IAM policies decide.
     const Principal = { AWS: 'arn:aws:iam::123456789012:root' };
     const Statement = [{ Effect: 'Allow', Principal, Action: 'kms:*', Resource: '*' }];
     const may = (resource: string) =>
@@ -162,12 +162,12 @@ describe('with an encrypted topic', () => {
     expect(actionsOf(encrypted, 'HookRole')).toEqual(['sns:Publish', 'kms:GenerateDataKey*', 'kms:Decrypt']);
   });
 
-  it('the topic that the stack makes has no key, and the role no permission for one', () => {
+  it("the hook's role may use no key for the topic that the stack makes", () => {
     expect(policiesOf(deploy({ TopicKeyArn }), 'HookRole')).toEqual(policiesOf(stack, 'HookRole'));
   });
 });
 
-it('the two roles have no permissions from anywhere else', () => {
+it('the two roles have no other policies', () => {
   const roles = ofType<Role>(deploy({ AutoScalingGroupName: 'web' }), 'AWS::IAM::Role');
   expect(Object.keys(roles)).toEqual(['FunctionRole', 'HookRole']);
   for (const role of Object.values(roles)) expect(role.ManagedPolicyArns).toBeUndefined();

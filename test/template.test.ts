@@ -45,7 +45,7 @@ describe('the function', () => {
     expect(limited).toMatchObject({ Architectures: ['x86_64'], ReservedConcurrentExecutions: '20' });
   });
 
-  it('gets each environment variable that the source reads, the choice of FIPS endpoints, and no other', () => {
+  it('gets each environment variable that src/settings.ts reads, the choice of FIPS endpoints, and no other', () => {
     const read = new Set<string>();
     readSettings(new Proxy<Record<string, string>>({}, { get: (_, name) => void read.add(String(name)) }));
     expect(Object.keys(lambda.Environment.Variables).sort()).toEqual(['AWS_USE_FIPS_ENDPOINT', ...read].sort());
@@ -58,7 +58,7 @@ describe('the function', () => {
     expect(readSettings(Environment.Variables).tag).toEqual({ key: 'drain', value: 'now' });
   });
 
-  it('has time for two full attempts, and the minute between them, within the default heartbeat timeout', () => {
+  it('has time for two full attempts and the minute between them in the default heartbeat timeout', () => {
     expect(2 * lambda.Timeout + 60).toBe(TEMPLATE.Parameters.HeartbeatTimeout?.Default);
   });
 });
@@ -93,7 +93,7 @@ describe('the parameters', () => {
   const KEY = 'arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab';
   const POLICY = 'arn:aws:iam::123456789012:policy/team/boundary';
   it.each([
-    // Only the text true switches FIPS endpoints on, so no other text may pass for it.
+    // The function would take a text such as yes for false.
     ['UseFipsEndpoint', ['true', 'false'], ['TRUE', 'True', 'yes', '1', '']],
     [
       'PermissionsBoundaryArn',
@@ -123,11 +123,11 @@ function allows(name: string, value: unknown): boolean {
 }
 
 describe('the other partitions of AWS', () => {
-  it('are not shut out by an ARN of the first one', () => {
+  it('are not excluded by an ARN with a fixed partition', () => {
     expect(TEMPLATE_TEXT).not.toMatch(/arn:aws(-[a-z-]+)?:/);
   });
 
-  it.each(['aws', 'aws-cn', 'aws-us-gov'])('%s is in the ARNs that are put together', (partition) => {
+  it.each(['aws', 'aws-cn', 'aws-us-gov'])('%s is the partition of every ARN', (partition) => {
     const text = JSON.stringify(deploy({ AutoScalingGroupName: 'web' }, partition).resources);
     const partitions = [...text.matchAll(/arn:([a-z-]+):/g)].map(([, found]) => found);
     expect(new Set(partitions)).toEqual(new Set([partition]));

@@ -53,8 +53,7 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
   test('does not reload when nothing has changed', async () => {
     const before = await state();
     const [calls, failures] = [ec2.calls.length, client.failures.length];
-    // Each run calls EC2 once, and a run starts after the end of the run before. So the second new call shows that a whole
-    // run has ended.
+    // Each run calls EC2 once, after the end of the last run. So the second new call shows that a whole run has ended.
     await vi.waitFor(() => expect(ec2.calls.length).toBeGreaterThanOrEqual(calls + 2), PATIENCE);
     expect(await state()).toEqual(before);
     expect(client.failures.slice(failures)).toEqual([]);

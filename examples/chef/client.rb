@@ -1,5 +1,5 @@
 # Configures Chef Infra Client in local mode: no Chef server, and the cookbooks beside this file.
-# Each run is a fork of this process. Load here what every run needs, so that it is loaded only once.
+# Each run is a fork of this process. Load the gems of every run here, so that Ruby loads them only once.
 require 'aws-sdk-ec2'
 require 'inspec'
 # The SDK loads its client at the first use of the name.

@@ -29,7 +29,7 @@ esac
 for program in aws socat; do
   command -v "$program" >/dev/null || refuse "$program is not installed"
 done
-{ [ -d "$state" ] && [ -w "$state" ]; } || refuse "STATE_DIRECTORY is '$state'; expected a folder that it may write to"
+{ [ -d "$state" ] && [ -w "$state" ]; } || refuse "STATE_DIRECTORY is '$state'; expected a folder that can be written to"
 group=$1
 shift
 
@@ -108,7 +108,7 @@ align() {
   '1
 # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state '*) ;;
   *)
-    complain "$socket: 'show servers state' gives something unknown; its servers stay as they are: $answer"
+    complain "$socket: the answer to 'show servers state' is unknown; its servers stay as they are: $answer"
     return
     ;;
   esac
@@ -119,7 +119,7 @@ align() {
     cat "$record" && echo "${answer#1?}"
   } | compare | while read -r change server; do
     case $change in
-    # Record the drain before it is done, because a drain without a record is never undone.
+    # Record the server before draining it, because the script never undoes a drain without a record.
     drain) remember "$server" && set_state "$server" drain ;;
     ready) set_state "$server" ready && forget "$server" ;;
     forget) forget "$server" ;;
@@ -129,7 +129,7 @@ align() {
 
 while :; do
   if ! instances=$(ask_ec2); then
-    complain 'EC2 gave no whole answer; nothing is changed'
+    complain 'EC2 did not answer completely; nothing is changed'
   else
     case $instances in
     *'	running	untagged'*)

@@ -180,7 +180,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     await script.look();
     expect(await haproxy.states()).toEqual(BOTH_READY);
     expect(script.errors()).toContain('UnauthorizedOperation');
-    expect(script.errors()).toContain('EC2 gave no whole answer; nothing is changed');
+    expect(script.errors()).toContain('EC2 did not answer completely; nothing is changed');
     ec2.lastingFault = undefined;
     await script.look();
     expect(await haproxy.states()).toEqual(A_DRAINED);
@@ -195,11 +195,11 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect(await haproxy.states()).toEqual(A_DRAINED);
   });
 
-  test('sends nothing when the AWS CLI prints a part and then fails', async ({ fakeHaproxy, drainTagged }) => {
+  test('sends nothing when the AWS CLI fails after a part of the answer', async ({ fakeHaproxy, drainTagged }) => {
     const { socket, commands } = await fakeHaproxy(() => undefined);
     const script = await drainTagged([socket], { aws: AWS.fails });
     await script.look();
-    expect(script.errors()).toBe('drain-tagged-servers.sh: EC2 gave no whole answer; nothing is changed\n');
+    expect(script.errors()).toBe('drain-tagged-servers.sh: EC2 did not answer completely; nothing is changed\n');
     expect(commands).toEqual([]);
   });
 
@@ -213,7 +213,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect(script.errors()).toContain('no instance of web would be left to serve; nothing is changed');
   });
 
-  const UNKNOWN = "'show servers state' gives something unknown";
+  const UNKNOWN = "the answer to 'show servers state' is unknown";
   test.for([
     ['breaks off', stateOfA(READY).slice(0, -1), 'no answer'],
     ['has another format', stateOfA(READY).replace('1', '2'), UNKNOWN],

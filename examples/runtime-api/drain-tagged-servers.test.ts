@@ -11,7 +11,7 @@ describe('drain-tagged-servers.sh', () => {
     ["INTERVAL is '0.0'; expected seconds, more than 0", ['web', '/s'], { INTERVAL: '0.0' }],
     ["INTERVAL is '1.2.3'; expected seconds", ['web', '/s'], { INTERVAL: '1.2.3' }],
     [
-      "STATE_DIRECTORY is '/nowhere'; expected a folder that it may write to",
+      "STATE_DIRECTORY is '/nowhere'; expected a folder that can be written to",
       ['web', '/s'],
       { STATE_DIRECTORY: '/nowhere' },
     ],

@@ -29,7 +29,7 @@ export interface RunningScript {
   stop(): Promise<void>;
 }
 
-/** The last command of the script's `aws`, after it has waited for the test and printed the test's answer. */
+/** The last command of the script's `aws`, which first waits for the test and prints the test's answer. */
 export const AWS = {
   succeeds: 'exit 0',
   fails: 'exit 255',

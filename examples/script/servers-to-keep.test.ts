@@ -10,7 +10,7 @@ describe('servers-to-keep.sh', () => {
     expect(stderr).toContain('the name of an Auto Scaling group is missing');
   });
 
-  test('prints nothing and fails when the AWS CLI prints a part and then fails', async ({ folder }) => {
+  test('prints nothing and fails when the AWS CLI fails after a part of the answer', async ({ folder }) => {
     const PATH = await pathWithAws(folder, ONE, 255);
     expect(await run(LIST, ['web'], { env: { PATH } })).toEqual({ code: 255, stdout: '', stderr: '' });
   });

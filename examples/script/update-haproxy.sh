@@ -11,7 +11,7 @@ set -eu
 group=$1 template=$2 configuration=$3
 shift 3
 [ -f "$template" ] && [ -r "$template" ] || {
-  echo "update-haproxy.sh: TEMPLATE is '$template'; expected a file that it may read" >&2
+  echo "update-haproxy.sh: TEMPLATE is '$template'; expected a file that can be read" >&2
   exit 1
 }
 
@@ -29,7 +29,7 @@ echo "$servers" | sort | awk '
   $0 == "@SERVERS@" { printf "%s", servers; next }
   { print }' - "$template" >"$configuration.new"
 
-# Compare with the last loaded configuration too: after a failed reload, HAProxy does not run the one on disk.
+# Compare with the loaded configuration too, because after a failed reload HAProxy does not run the file on disk.
 if cmp -s "$configuration.new" "$configuration" && cmp -s "$configuration.new" "$configuration.loaded"; then
   rm "$configuration.new"
   exit

@@ -34,7 +34,7 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, UPDATE)).concurrent('update-ha
     expect(await haproxy()).toEqual({ configuration: WITH_ONE, reloads: 2 });
   });
 
-  test('fails when the reload fails, and repeats it at the next run', async ({ update, haproxy }) => {
+  test('fails when the reload fails, and repeats the reload at the next run', async ({ update, haproxy }) => {
     expect((await update(ONE, { reload: 'false' })).code).not.toBe(0);
     expect((await update(ONE)).code).toBe(0);
     expect((await haproxy()).reloads).toBe(1);

@@ -25,12 +25,12 @@ describe('update-haproxy.sh', () => {
     expect(await update(ONE)).toEqual({
       code: 1,
       stdout: '',
-      stderr: `update-haproxy.sh: TEMPLATE is '${folder}/template'; expected a file that it may read\n`,
+      stderr: `update-haproxy.sh: TEMPLATE is '${folder}/template'; expected a file that can be read\n`,
     });
     expect(await haproxy()).toEqual(UNCHANGED);
   });
 
-  test('names its arguments when one is missing', async () => {
+  test('names its arguments when an argument is missing', async () => {
     const { code, stderr } = await run(UPDATE, ['web', 'template', 'haproxy.cfg']);
     expect(code).toBe(2);
     expect(stderr).toContain('expected AUTO-SCALING-GROUP TEMPLATE CONFIGURATION RELOAD-COMMAND...');

@@ -55,7 +55,7 @@ test('Ctrl-C ends it with one sentence, and leaves no folder and no process behi
     cwd: ROOT,
     env: { ...process.env, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Its own process group, which is gone when all its processes have ended.
+    // In its own process group, which ends with its last process.
     detached: true,
   });
   const group = -(child.pid ?? Number.NaN);

@@ -1,4 +1,4 @@
-// The least that sets the tag: one CreateTags call, signed by hand.
+// The smallest program that sets the tag: one CreateTags call, signed by hand.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 import { type BinaryLike, createHash, createHmac } from 'node:crypto';
 import { request } from 'node:http';

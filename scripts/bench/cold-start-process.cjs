@@ -1,10 +1,10 @@
-// Loads the function in the file of the first argument, as Lambda's runtime does, and calls it with the event of the second
-// argument. Prints the times. CommonJS, so that nothing is loaded before the function.
+// Loads and calls a function, as Lambda's runtime does. Prints the times. The arguments are the function's file and the
+// event. CommonJS, so that Node loads nothing before the function.
 const [, , path = '', text = ''] = process.argv;
 const { handler } = require(path);
 const loadMs = elapsedMs();
 const event = JSON.parse(text);
-// Lambda sets up the console before it loads a function. Here the first log line would pay for the console.
+// Lambda sets up the console before it loads a function. Here the console would count as part of the first call.
 console.info = () => {};
 
 void run().then((sample) => require('node:fs').writeSync(1, JSON.stringify(sample)));

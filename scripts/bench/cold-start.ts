@@ -10,7 +10,7 @@ import { buildColdStartVariants, DEFAULTS, environment, FLOOR, variantsFolder } 
 
 const SCRIPT = fileURLToPath(new URL('cold-start-process.cjs', import.meta.url));
 
-/** What one process measures; milliseconds since the start of the process. */
+/** The figures of one process. Times are in milliseconds since the start of the process. */
 interface Sample {
   readonly loadMs: number;
   readonly totalMs: number;

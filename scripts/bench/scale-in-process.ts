@@ -1,5 +1,5 @@
 // Invokes all copies of the function at the same moment, and ends when the invocations have ended. Each copy evaluates the
-// bundle anew, so that it has its own client and retries, as in Lambda.
+// bundle again, to have its own client and retries, as in Lambda.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { compileFunction } from 'node:vm';

@@ -30,8 +30,8 @@ const DEFAULT_OPTIONS: BuildOptions = {
 };
 
 /**
- * Makes a folder for variants; disposing of the folder removes it with all its files. The folder lies in the project, so
- * that a variant without its dependencies finds those of the project.
+ * Makes a folder for variants. Disposing of the folder removes all its files. The folder is in the project, because a
+ * variant that is not bundled needs the project's node_modules.
  */
 export async function variantsFolder() {
   await mkdir(DIST, { recursive: true });

@@ -44,8 +44,8 @@ const ACTIONS: Record<string, (parameters: URLSearchParams, instances: Map<strin
 };
 
 /**
- * Starts an EC2 endpoint on the loopback interface that keeps instances and tags in memory. It speaks EC2's query
- * protocol, and does not check signatures.
+ * Starts an EC2 endpoint on the loopback interface that keeps instances and tags in memory. The endpoint speaks EC2's
+ * query protocol, and does not check signatures.
  */
 export async function startEc2Endpoint(options: Ec2EndpointOptions = {}): Promise<Ec2Endpoint> {
   const started = performance.now();

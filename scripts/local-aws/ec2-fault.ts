@@ -1,10 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { errorXml, send } from './ec2-query.ts';
 
-/**
- * A fault of one call: an error in EC2's own XML, a page from a proxy, a connection reset, no answer at all, or an answer
- * that stops or is reset in its body.
- */
+/** A fault of one call: an error in EC2's XML, a page from a proxy, a reset, no answer, or a body without its end. */
 export type Fault =
   | { readonly status: number; readonly code: string }
   | { readonly status: number; readonly html: string }

@@ -2,17 +2,17 @@ import { Ec2Error, escapeXml, list, paginate, readFilters, successXml, tagXml } 
 
 const STATE_CODES = { pending: 0, running: 16, 'shutting-down': 32, terminated: 48, stopping: 64, stopped: 80 };
 
-/** An instance of this endpoint. Later calls see every change to this object. */
+/** An instance of this endpoint. Calls read this object, so a test may change the object. */
 export interface Instance {
   readonly tags: Map<string, string>;
   privateIpAddress?: string;
   /** `running` by default. */
   state?: keyof typeof STATE_CODES;
-  /** By default the start of this process. */
+  /** The start of this process by default. */
   launchTime?: Date;
 }
 
-/** @throws Ec2Error for ids that are malformed or that no instance has. */
+/** @throws Ec2Error for an id that is malformed or unknown. */
 export function checkIds(ids: string[], instances: Map<string, Instance>): void {
   const malformed = ids.find((id) => !/^i-([0-9a-f]{8}|[0-9a-f]{17})$/.test(id));
   if (malformed !== undefined) throw new Ec2Error('InvalidInstanceID.Malformed', `Invalid id: "${malformed}"`);
@@ -22,7 +22,6 @@ export function checkIds(ids: string[], instances: Map<string, Instance>): void 
   }
 }
 
-/** Answers DescribeInstances. */
 export function describeInstances(parameters: URLSearchParams, instances: Map<string, Instance>): string {
   const ids = list(parameters, 'InstanceId');
   checkIds(ids, instances);

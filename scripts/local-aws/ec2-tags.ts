@@ -7,7 +7,6 @@ interface Tag {
   readonly value: string | undefined;
 }
 
-/** Answers CreateTags. */
 export function createTags(parameters: URLSearchParams, instances: Map<string, Instance>): string {
   for (const { tags } of targets(parameters, instances)) {
     for (const { key, value = '' } of tagList(parameters)) tags.set(key, value);
@@ -15,7 +14,6 @@ export function createTags(parameters: URLSearchParams, instances: Map<string, I
   return successXml('CreateTags', '<return>true</return>');
 }
 
-/** Answers DeleteTags. */
 export function deleteTags(parameters: URLSearchParams, instances: Map<string, Instance>): string {
   const named = tagList(parameters);
   for (const { tags } of targets(parameters, instances)) {
@@ -44,7 +42,6 @@ function tagList(parameters: URLSearchParams): Tag[] {
   }
 }
 
-/** Answers DescribeTags. */
 export function describeTags(parameters: URLSearchParams, instances: Map<string, Instance>): string {
   const matchesFilters = readFilters(parameters);
   const tags = [...instances]

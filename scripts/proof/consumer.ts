@@ -14,7 +14,7 @@ export interface Consumer {
   /**
    * Looks for the programs that the consumer needs beside HAProxy.
    * @returns the version of the consumer, such as "Chef Infra Client 18.11.11".
-   * @throws Error with one sentence that says what is missing and how to install it.
+   * @throws Error with one sentence that names a missing program and says how to install the program.
    */
   requirement(environment: NodeJS.ProcessEnv): Promise<string>;
   /**
@@ -26,7 +26,7 @@ export interface Consumer {
 }
 
 export interface RunningConsumer {
-  /** A sentence for each run that failed, and for an end before `stop`. */
+  /** A sentence for each run that failed, and for a consumer that ended before `stop`. */
   readonly failures: readonly string[];
   /** Ends the consumer and all processes that it started. */
   stop(): Promise<void>;

@@ -44,16 +44,16 @@ describe.skipIf(skipped)('a consumer', () => {
   test.for([runtimeApi, script])('$name does not start when its first run fails', async (consumer) => {
     const PATH = await pathWithAws(folder, '', 255);
     await expect(consumer.start(surroundingsIn(folder, { environment: { PATH } }))).rejects.toThrow(
-      /has not begun: .*EC2 gave no whole answer|Command failed/,
+      /has not begun: .*EC2 did not answer completely|Command failed/,
     );
   });
 
   test.for([own, runtimeApi, script])(
-    '$name takes a tagged instance out, and adds none that does not serve',
+    '$name takes a tagged instance out, and adds no instance that does not run',
     takesATaggedInstanceOut,
   );
   test.skipIf(chefSkipped).for([chef])(
-    '$name takes a tagged instance out, and adds none that does not serve',
+    '$name takes a tagged instance out, and adds no instance that does not run',
     takesATaggedInstanceOut,
   );
 

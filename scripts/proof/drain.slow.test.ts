@@ -19,7 +19,7 @@ beforeEach(async () => {
 });
 afterEach(() => removeFolder());
 
-// Each of these tests puts a real load on this machine. So they run one after the other, in a project of their own.
+// Each of these tests puts a real load on this machine. So the tests run one by one, in their own Vitest project.
 describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run drain', () => {
   beforeEach(() => void vi.stubEnv('TMPDIR', folder));
 
@@ -57,13 +57,13 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run dra
     const { terminal } = fakeTerminal(end.signal);
     const out = (line: string) => (line.includes('killed') ? end.abort(new Error('under load')) : terminal.out(line));
     const args = ['--short', '--consumer', 'chef', '--scenario', 'nothing'];
-    // Chef would be missing on this path.
+    // This path has no Chef.
     await expect(main(args, { PATH: folder }, { ...terminal, out })).rejects.toThrow();
     expect(end.signal.reason).toEqual(new Error('under load'));
     expect(await readdir(folder)).toEqual(['haproxy']);
   });
 
-  test('two HAProxies share the load, and none of it is lost', async () => {
+  test('two HAProxies share the load, and lose no request', async () => {
     const { code, out, err } = await drain('--short', '--json', '--haproxies', '2', '--scenario', 'function');
     expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining(', 2 of them') });
     expect(JSON.parse(out)).toMatchObject({ haproxies: 2, scenarios: [{ name: 'function', lost: 0 }] });

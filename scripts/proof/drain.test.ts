@@ -59,7 +59,7 @@ describe('before anything starts, the command', () => {
     ]);
   });
 
-  test('neither names nor needs a consumer that does not run', async () => {
+  test('does not name or need a consumer that does not run', async () => {
     expect(await firstLines('--consumer', 'chef', '--scenario', 'careful')).toEqual([
       'HAProxy 9.9; consumer: own, part of the proof',
       expect.stringMatching(/^in each scenario/),
@@ -74,7 +74,7 @@ describe('before anything starts, the command', () => {
   });
 
   test('says what the consumer needs', async () => {
-    await expect(start(['--consumer', 'chef'])).rejects.toThrow('Chef runs only once you have accepted its licence');
+    await expect(start(['--consumer', 'chef'])).rejects.toThrow("Chef's licence is not accepted");
   });
 
   test('names a missing TMPDIR', async () => {

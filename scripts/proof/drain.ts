@@ -29,7 +29,7 @@ Counts the requests that a real HAProxy loses while servers are scaled in, witho
                        ${CONSUMER_NAMES}; default: ${own.name}
   --haproxies N        number of HAProxies that share the load, 1 to ${MOST_HAPROXIES}; default: 1
   --scenario NAME      only this scenario: ${SCENARIO_NAMES} (may be repeated)
-  --heartbeat SECONDS  heartbeat timeout of the lifecycle hook; default: what the consumer needs
+  --heartbeat SECONDS  heartbeat timeout of the lifecycle hook; default: long enough for the consumer
   --zip FILE           zip file of another function; default: the function in src
   --chart FILE         file for the chart; default: dist/drain.svg
   --json               print only JSON on standard output, and everything else on standard error
@@ -76,7 +76,7 @@ export async function main(
   const outcomes: ScenarioOutcome[] = [];
   for (const name of scenarios) {
     say(`\n${styleText('bold', SCENARIOS[name])}`);
-    // A folder for each scenario, so that its files do not mislead the consumer of the next scenario.
+    // A new folder for each scenario, because old files could mislead the consumer.
     await using folder = await temporaryFolder('drain-');
     const stage = { plan, consumer: consumerOf(name, options.consumer), zip, folder: folder.path, environment, signal };
     outcomes.push(await runScenario(name, { ...stage, onProgress }));
@@ -106,7 +106,7 @@ async function readZip(file: string): Promise<Uint8Array> {
 
 /**
  * @returns undefined for `--help`.
- * @throws Error that names the option, its actual value and what was expected.
+ * @throws Error that names the option, its actual value and the expected value.
  */
 function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv) {
   const { values } = parseOptions(NAME, environment, {

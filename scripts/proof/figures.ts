@@ -2,12 +2,12 @@ import { align } from '../table.ts';
 import { CAUSES, type Cause } from './requests.ts';
 import { SCENARIOS, type ScenarioOutcome } from './scenario.ts';
 
-/** What `--json` prints. */
+/** The JSON that `--json` prints. */
 export interface Report extends About {
   readonly scenarios: readonly Figures[];
 }
 
-/** What a run of the proof was made with. */
+/** The programs of a run. */
 export interface About {
   /** The consumer of the scenario with the function; without this scenario, the consumer of the comparisons. */
   readonly consumer: string;
@@ -20,7 +20,6 @@ export interface About {
 /** The figures of a scenario; times in milliseconds. */
 export type Figures = ReturnType<typeof figuresOf>;
 
-/** A scenario with its figures. */
 export interface Evaluated extends ScenarioOutcome {
   readonly figures: Figures;
 }
@@ -41,10 +40,10 @@ function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutc
     answered: latencies.length,
     lost: results.length - latencies.length,
     lostByCause,
-    // Of the answered requests, counted from the due time of each.
+    // Latencies of answered requests, from the due time of each request.
     p50Ms: percentile(latencies, 50),
     p99Ms: percentile(latencies, 99),
-    // How late the load generator sent the latest request.
+    // The longest time by which the load generator sent a request too late.
     latestMs: Math.round(results.reduce((latest, { lateMs }) => Math.max(latest, lateMs), 0)),
     scaleIns: scaleIns.length,
     hookToTagMs: spread(scaleIns.map(({ hookAt, taggedAt }) => between(hookAt, taggedAt))),

@@ -27,7 +27,7 @@ export interface Given {
   readonly consumerFailures?: readonly string[];
 }
 
-/** A made-up scenario: eleven requests answered in 200 ms, and whatever is given. */
+/** A made-up scenario: eleven requests answered in 200 ms, and the given results. */
 export function outcome(name: ScenarioName, given: Given = {}): Evaluated {
   const { lost = 0, results = [], tagLeft = false, servesAgain = true, scaleIns = [ON_TIME] } = given;
   const answers = Array.from({ length: 10 }, (_, n) => answered({ at: n * 1000 }));
@@ -53,7 +53,7 @@ export function failed(how: Pick<Result, 'cause' | 'detail'>): Result {
   return { at: 5000, lateMs: 0, ms: 1, ...how };
 }
 
-/** The surroundings of a consumer in this folder. Nothing listens there unless it is given. */
+/** The surroundings of a consumer in this folder. By default nothing listens at their addresses. */
 export function surroundingsIn(folder: string, given: Partial<Surroundings> = {}): Surroundings {
   return {
     ...filesIn(folder),

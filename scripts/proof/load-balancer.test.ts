@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { configuration } from './load-balancer.ts';
 
-// HAProxy's keywords for health checks, retries and redispatch, and a word of our own in no other line.
+// Words in HAProxy's keywords for health checks, retries and redispatch, and in no other line of the configuration.
 const PROTECTION = /check|retr(y|ies)|redispatch/g;
 
 test('only a careful HAProxy has health checks, retries and redispatch, which could hide a mistake of the function', () => {

@@ -20,7 +20,6 @@ export interface LoadBalancerOptions {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-/** A running HAProxy in front of the fleet. */
 export interface LoadBalancer extends Haproxy {
   readonly port: number;
   /** The configuration without the server lines, which belong at its end. */

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KEEP_ALIVE_MS } from './plan.ts';
 import { CAUSES, type LoadPlan, type PlannedRequest, plannedRequests, type Result } from './requests.ts';
 
-/** What to send, and to which ports of 127.0.0.1 in turns. */
+/** The requests to send, and the ports of 127.0.0.1 that get the requests in turns. */
 export interface LoadOrder {
   readonly plan: LoadPlan;
   readonly ports: readonly number[];
@@ -23,7 +23,7 @@ export type LoadMessage =
 const TIMEOUT_MS = 5000;
 const REPORT_EVERY_MS = 250;
 
-// Closes an idle connection before HAProxy does, so that chance does not decide which side closes it.
+// Closes an idle connection before HAProxy does, so that chance does not decide which side closes first.
 const kept = new Agent({ keepAlive: true, timeout: KEEP_ALIVE_MS / 2 });
 
 /** Sends one request, and returns the server that answered, or the cause of the loss. */
@@ -74,7 +74,7 @@ async function run({ plan, ports, timeoutMs = TIMEOUT_MS }: LoadOrder): Promise<
   const sent: Promise<Result>[] = [];
   const reporting = setInterval(() => report({ sent: sent.length, lost }), REPORT_EVERY_MS);
   for (const planned of plannedRequests(plan)) {
-    // Waits even when the load is late, so that answers are read.
+    // Waits even when the load is late, so that this process can read answers.
     await sleep(Math.max(0, planned.at - (performance.now() - started)));
     sent.push(resultOf(planned));
   }

@@ -9,7 +9,7 @@ const PLAN = { seed: 1, requestsPerSecond: 400, loadMs: 1000 };
 const SERVER = 'i-0a1b2c3d4e5f60700';
 const planned = plannedRequests(PLAN);
 
-/** An answer that makes a request lost: the request's number, what the server does, and the expected result. */
+/** An answer that makes a request lost: the request's number, the server's answer, and the expected result. */
 interface Fault {
   number: number;
   readonly answer: (response: ServerResponse, rightAnswer: string) => unknown;

@@ -8,9 +8,9 @@ import type { Result } from './requests.ts';
 export interface Load {
   /** Date.now() when the load began. */
   readonly startedAt: number;
-  /** How many requests were sent and lost so far. */
+  /** The numbers of requests that were sent and lost so far. */
   readonly counts: { sent: number; lost: number };
-  /** What happened to every request. */
+  /** The results of all requests. */
   readonly results: Promise<readonly Result[]>;
   stop(): Promise<void>;
 }

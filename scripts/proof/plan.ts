@@ -1,6 +1,6 @@
 import type { Consumer } from './consumer.ts';
 
-/** What happens in every scenario, and when. Times are in milliseconds since the load began. */
+/** The events of every scenario. Times are in milliseconds since the load began. */
 export interface Plan {
   /** Seed of the load's random choices: the same seed gives the same load. */
   readonly seed: number;
@@ -77,7 +77,7 @@ function timingOf(
   const heartbeatMs = given ?? heartbeatArithmetic(consumer).ms;
   const scaleInsAt = scaleIns.map((steps) => Math.round(steps * Math.max(intervalMs, leastStepMs)));
   const returnAt = Math.max(...scaleInsAt) + heartbeatMs + 500;
-  // The consumer's next run sees the instance that is back.
+  // The consumer's next run sees the instance that came back.
   const loadMs = returnAt + intervalMs + runMs + servesAgainMs;
   return { haproxies, heartbeatMs, scaleInsAt, returnAt, loadMs };
 }

@@ -25,7 +25,7 @@ test('the report on a proof has a table, a chart that says so, and the exit code
   expect(svg).not.toContain('not proved');
 });
 
-test('the report on a run that is not proved has the reason, in the chart as well, and the exit code 1', async () => {
+test('the report on a run that is not proved has the reason, also in the chart, and the exit code 1', async () => {
   const { code, err, svg } = await reported(LUCKY);
   expect(code).toBe(1);
   expect(err).toMatch(/^not proved: with the function: no request lost, but by luck: .*$/m);

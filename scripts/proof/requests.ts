@@ -28,11 +28,11 @@ export function plannedRequests({ seed, requestsPerSecond, loadMs }: LoadPlan): 
   }));
 }
 
-/** How a request was lost. A reload can reset a connection that is used again, so that is a cause of its own. */
+/** Causes of a loss. "reset on reuse" is separate, because a reload can reset a connection that is used again. */
 export const CAUSES = ['reset', 'reset on reuse', '502', '503', '504', 'timeout', 'other'] as const;
 export type Cause = (typeof CAUSES)[number];
 
-/** What happened to one request. */
+/** The result of one request. */
 export interface Result {
   /** When the request was due, in milliseconds since the load began. */
   readonly at: number;
@@ -43,6 +43,6 @@ export interface Result {
   /** The server that answered. A lost request has a `cause` instead. */
   readonly server?: string;
   readonly cause?: Cause;
-  /** The actual answer or error, if the cause alone does not say it. */
+  /** The actual answer or error, where the cause is not enough. */
   readonly detail?: string;
 }

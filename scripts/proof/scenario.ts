@@ -5,7 +5,7 @@ import { own } from './consumers/own.ts';
 import type { Result } from './requests.ts';
 import { type StageOptions, setStage } from './stage.ts';
 
-/** The scenarios, named after what protects requests in them. */
+/** The scenarios, named after the protection of requests. */
 export const SCENARIOS = {
   nothing: 'without anything',
   careful: 'careful HAProxy',
@@ -14,8 +14,8 @@ export const SCENARIOS = {
 export type ScenarioName = keyof typeof SCENARIOS;
 
 /**
- * The consumer of a scenario. A comparison needs a consumer that drops dead servers from haproxy.cfg, and not every
- * consumer does. So all comparisons have the same consumer.
+ * The consumer of a scenario. All comparisons have the same consumer, because a comparison needs a consumer that drops
+ * dead servers from haproxy.cfg. Not every consumer does so.
  */
 export function consumerOf(name: ScenarioName, chosen: Consumer): Consumer {
   return name === 'function' ? chosen : own;
@@ -31,7 +31,7 @@ export interface ScaleIn {
   killedAt?: number;
 }
 
-/** The instance that came back from the warm pool, at this number of milliseconds since the load began. */
+/** The instance that came back from the warm pool. `at` is in milliseconds since the load began. */
 export interface WarmPoolReturn {
   readonly instanceId: string;
   readonly at: number;
@@ -53,7 +53,7 @@ export interface ScenarioOutcome {
 }
 
 const WATCH_EVERY_MS = 50;
-/** EC2 forgets a terminated instance in about an hour; in the proof after this time. */
+/** EC2 forgets a terminated instance after about an hour, but in the proof after this time. */
 const REMEMBERED_MS = 500;
 
 /** Starts everything, runs one scenario, and ends everything. */
@@ -102,7 +102,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
       delivery = publisher.publish(sample, instanceId).then(() => {
         if (ec2.instances.get(instanceId)?.tags.get(DEFAULT_TAG.key) === DEFAULT_TAG.value) leaving.taggedAt = now();
       });
-      // The heartbeat timeout does not wait for the function, so this promise is awaited later.
+      // The heartbeat timeout does not wait for the function, so the code awaits this promise later.
       delivery.catch(() => {});
       await waitUntil(time + plan.heartbeatMs);
     }
@@ -113,7 +113,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
     if (instanceId !== toWarmPool) await forget(instanceId, leaving.killedAt + REMEMBERED_MS);
   }
 
-  /** EC2 forgets the removal tag first. A consumer that only subtracts tagged instances then adds a dead server again. */
+  /** Plays EC2, which forgets the removal tag before the instance. */
   async function forget(instanceId: string, time: number): Promise<void> {
     await waitUntil(time);
     ec2.instances.get(instanceId)?.tags.delete(DEFAULT_TAG.key);

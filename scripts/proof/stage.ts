@@ -28,7 +28,7 @@ const REGION = 'us-west-2';
 
 /**
  * Starts everything that runs during a scenario, the load last.
- * @returns what was started. Disposing of it ends everything.
+ * @returns the started parts. Disposing of the result ends all parts.
  */
 export async function setStage(mode: LoadBalancerOptions['mode'], options: StageOptions) {
   const { plan, consumer, zip, folder, environment, signal, onProgress } = options;

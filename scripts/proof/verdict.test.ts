@@ -6,7 +6,7 @@ import { problemsOf } from './verdict.ts';
 
 const run = { plan: shortPlan(consumer), consumer };
 
-/** As many losses as a scenario needs in order to be no problem. */
+/** The losses that the verdict expects of a scenario. */
 const expectedLosses = (name: ScenarioName) => (name === 'function' ? 0 : 1);
 
 describe('the verdict on a run', () => {
@@ -42,7 +42,7 @@ describe('the verdict on a run', () => {
   });
 
   test.for(['nothing', 'careful', 'function'] as const)(
-    'names problems that "%s" has in common with others',
+    'names the problems that every scenario can have: "%s"',
     (name) => {
       const given = { lost: expectedLosses(name), servesAgain: false, consumerFailures: ['no permission'] };
       expect(problemsOf(run, [outcome(name, given)])).toEqual([

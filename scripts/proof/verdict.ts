@@ -3,7 +3,6 @@ import type { Evaluated } from './figures.ts';
 import { ANSWER_MS, heartbeatArithmetic, lastRequestsMs, type Plan } from './plan.ts';
 import { SCENARIOS, type ScaleIn } from './scenario.ts';
 
-/** What a run is judged by. */
 export interface Run {
   readonly plan: Plan;
   /** The consumer of the scenario with the function. */
@@ -75,7 +74,7 @@ function milliseconds(ms: number): string {
   return `${ms.toLocaleString('en')} ms`;
 }
 
-/** Details of lost requests that the table only counts as "other". */
+/** Details of the lost requests that the table counts as "other". */
 function unusualCauses({ results }: Evaluated): string {
   const details = capped(results.flatMap(({ cause, detail }) => (cause === 'other' && detail ? [detail] : [])));
   return details.length > 0 ? ` (other: ${details.join(', ')})` : '';

@@ -31,7 +31,7 @@ export interface Alarm {
 /** A metric's value in each minute. CloudWatch gets a `late` value that many minutes after the minute's end. */
 export type Minutes = readonly (number | undefined | { readonly value: number; readonly late: number })[];
 
-/** The metrics that an alarm reads, by their ids; the id is `metric` if there is no expression. */
+/** The metrics that an alarm reads, by their ids. The id is `metric` without an expression. */
 export function metricsOf({ Metrics, ...alarm }: Alarm): Record<string, MetricStat> {
   const { Namespace = '', MetricName = '', Dimensions, Statistic = '', Period = 0 } = alarm;
   if (!Metrics) return { metric: { Metric: { Namespace, MetricName, Dimensions }, Stat: Statistic, Period } };
@@ -61,7 +61,7 @@ export function statesOf(alarm: Alarm, metrics: Readonly<Record<string, Minutes>
   return states;
 }
 
-/** The value that the alarm judges for a minute, as far as CloudWatch has it `now`. */
+/** The value that the alarm judges for a minute, if CloudWatch has the value `now`. */
 function judgedValue(alarm: Alarm, metrics: Readonly<Record<string, Minutes>>, minute: number, now: number) {
   const known = Object.keys(metricsOf(alarm)).map((id) => {
     const point = metrics[id]?.[minute];
@@ -72,7 +72,7 @@ function judgedValue(alarm: Alarm, metrics: Readonly<Record<string, Minutes>>, m
   const watched = (alarm.Metrics ?? []).filter(({ ReturnData }) => ReturnData !== false);
   if (!alarm.Metrics) return known[0]?.[1];
   if (watched.length !== 1) throw new Error(`an alarm watches one series; this one watches ${watched.length}`);
-  // Metric math's arithmetic is that of JavaScript, with 0 for a missing value.
+  // Metric math calculates as JavaScript does, with 0 for a missing value.
   const calculate = new Function(...known.map(([id]) => id), `return ${watched[0]?.Expression}`);
   return calculate(...known.map(([, value]) => value ?? 0)) as number;
 }

@@ -16,7 +16,7 @@ export function awsCli(endpointUrl: string, more: Readonly<Record<string, string
 
 /**
  * Puts an `aws` into the folder that prints this and ends with this status.
- * @returns a PATH that finds it first.
+ * @returns a PATH that begins with the folder.
  */
 export async function pathWithAws(folder: string, prints: string, status: number): Promise<string> {
   const file = join(folder, 'aws');

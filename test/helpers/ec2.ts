@@ -15,7 +15,6 @@ export function calls() {
   return ec2.calls().map(({ args: [command] }) => ({ command: command.constructor.name, input: command.input }));
 }
 
-/** An error as the SDK throws it. */
 export function ec2Error(name: string, httpStatusCode = 400) {
   return new EC2ServiceException({ name, message: `${name}!`, $fault: 'client', $metadata: { httpStatusCode } });
 }

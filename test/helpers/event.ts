@@ -17,7 +17,6 @@ export function eventWith(name: string, changes: Record<string, unknown>): SNSEv
   return withText(original, JSON.stringify({ ...messageOf(original), ...changes }));
 }
 
-/** Replaces the message of an event. */
 export function withText(original: SNSEvent, text: unknown): SNSEvent {
   return withSns(original, { Message: text });
 }
@@ -34,7 +33,6 @@ export function withSns(original: SNSEvent, changes: Partial<Record<keyof SNSMes
   };
 }
 
-/** Joins the records of several events into one event. */
 export function joined(...events: SNSEvent[]): SNSEvent {
   return { Records: events.flatMap(({ Records }) => Records) };
 }

@@ -8,7 +8,7 @@ export interface FilterPolicy {
  * https://docs.aws.amazon.com/sns/latest/dg/and-or-logic.html
  */
 export function passes({ $or, ...others }: FilterPolicy, message: string): boolean {
-  if (Object.keys(others).length > 0) throw new Error(`unknown here: ${Object.keys(others)}`);
+  if (Object.keys(others).length > 0) throw new Error(`this helper knows only $or, not ${Object.keys(others)}`);
   let body: Readonly<Record<string, unknown>>;
   try {
     body = JSON.parse(message) ?? {};

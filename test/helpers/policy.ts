@@ -22,14 +22,14 @@ export interface Role {
   readonly PermissionsBoundary?: string;
 }
 
-/** The policies of a role of the template; one of them is a JSON text. */
+/** The policies of a role of the template. One policy is a JSON text. */
 export function policiesOf(stack: Stack, role: string): PolicyDocument[] {
   return propertiesOf<Role>(stack, role).Policies.map(({ PolicyDocument: document }) =>
     typeof document === 'string' ? JSON.parse(document) : document,
   );
 }
 
-/** A call as IAM sees it; `context` holds the condition keys that the service sends. */
+/** A call as IAM sees the call. `context` holds the condition keys that the service sends. */
 export interface Call {
   readonly action: string;
   readonly resource: string;
@@ -43,7 +43,7 @@ export const ARNS = {
   'LogGroup.Arn': 'arn:aws:logs:us-west-2:123456789012:log-group:remove-from-lb-LogGroup:*',
 } as const;
 
-/** Whether a role with these policies may make the call; KMS asks the key's policy too. */
+/** Whether a role with these policies may make the call. For a KMS key, the key's policy must allow the call too. */
 export function roleMay(policies: readonly PolicyDocument[], call: Call, keyPolicy?: PolicyDocument): Promise<boolean> {
   return isAllowed('arn:aws:sts::123456789012:assumed-role/remove-from-lb-HookRole-1A2B/session', call, {
     identityPolicies: policies.map((document, index) => ({ name: `policy ${index}`, policy: withArns(document) })),

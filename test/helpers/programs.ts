@@ -2,8 +2,8 @@ import { programVersion } from '../../scripts/programs.ts';
 import { chef } from '../../scripts/proof/consumers/chef.ts';
 
 /**
- * Whether to skip tests because a program is missing. Prints what is not tested.
- * @param programs each with the argument that makes it print its version.
+ * Whether to skip tests because a program is missing. Then prints the reason.
+ * @param programs each with the argument for its version.
  * @throws in CI, where no test may be skipped.
  */
 export function skippedWithout(programs: Readonly<Record<string, string>>, untested: string): boolean {
@@ -19,7 +19,7 @@ export function skippedWithout(programs: Readonly<Record<string, string>>, untes
 
 /**
  * The same for Chef.
- * @throws in CI, but only if CHEF_LICENSE is set, because Chef does not run without the accepted licence.
+ * @throws in CI if CHEF_LICENSE is set. Chef does not run without the accepted licence.
  */
 export async function skippedWithoutChef(untested: string): Promise<boolean> {
   try {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseDocument, type YAMLSeq } from 'yaml';
 
-/** template.yaml as it stands. */
+/** The text of template.yaml. */
 export const TEMPLATE_TEXT = readFileSync(new URL('../../template.yaml', import.meta.url), 'utf8');
 
 /** A parameter of the template, as far as CloudFormation checks it. */
@@ -31,7 +31,7 @@ interface Template {
 
 /** The stack that CloudFormation would make from the template. */
 export interface Stack {
-  /** By logical id; a reference to another resource is its logical id, an attribute of it `Id.Attribute`. */
+  /** By logical id. A reference to another resource is `Id` or `Id.Attribute`. */
   readonly resources: Readonly<Record<string, Resource>>;
   readonly outputs: Readonly<Record<string, unknown>>;
 }
@@ -39,7 +39,7 @@ export interface Stack {
 const INTRINSICS = ['Equals', 'Not', 'And', 'If', 'Sub', 'GetAtt', 'Select', 'Split'].map((name) => `Fn::${name}`);
 const FUNCTIONS = ['Ref', 'Condition', ...INTRINSICS];
 
-/** The template as data, its functions in CloudFormation's long form: `{"Fn::If": […]}`. */
+/** The template as data, with functions in CloudFormation's long form: `{"Fn::If": […]}`. */
 export const TEMPLATE = readTemplate();
 
 function readTemplate(): Template {
@@ -70,7 +70,7 @@ export function deploy(parameters: Record<string, string | number> = {}, partiti
   function reference(name: string): unknown {
     if (name in values) return values[name];
     if ((name.split('.', 1)[0] as string) in TEMPLATE.Resources) return name;
-    throw new Error(`template.yaml refers to ${name}, but does not have it`);
+    throw new Error(`template.yaml refers to ${name}, but has no such resource`);
   }
 
   function holds(condition: string): boolean {

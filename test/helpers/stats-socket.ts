@@ -5,7 +5,6 @@ import { parseStatistics } from '../../scripts/haproxy-statistics.ts';
 /** A running HAProxy with a stats socket, for a program that uses the Runtime API. */
 export interface SocketHaproxy {
   readonly socket: string;
-  /** Sends a command to the current worker. */
   ask(command: string): Promise<string>;
   /** The state of each server in `show stat`, such as `web/a=DRAIN`, in the order of the configuration. */
   states(): Promise<string[]>;

@@ -4,7 +4,7 @@ import { chef } from './chef.ts';
 
 test('chef asks the user to accept the licence of Chef', async () => {
   await expect(chef.requirement({ PATH: process.env.PATH })).rejects.toThrow(
-    /accepted its licence.*CHEF_LICENSE=accept-no-persist npm run drain -- --consumer chef$/,
+    /^Chef's licence is not accepted.*CHEF_LICENSE=accept-no-persist npm run drain -- --consumer chef$/,
   );
 });
 

@@ -26,7 +26,7 @@ export const chef: Consumer = {
     const licence = environment.CHEF_LICENSE;
     if (!licence) {
       throw new Error(
-        'Chef runs only once you have accepted its licence (https://www.chef.io/end-user-license-agreement): CHEF_LICENSE=accept-no-persist npm run drain -- --consumer chef',
+        "Chef's licence is not accepted (https://www.chef.io/end-user-license-agreement). To accept the licence, run: CHEF_LICENSE=accept-no-persist npm run drain -- --consumer chef",
       );
     }
     if (!LICENCE_VALUES.includes(licence.toLowerCase())) {
@@ -82,10 +82,10 @@ export const chef: Consumer = {
   },
 };
 
-// Chef refuses to start in two lines; a few lines before them may be warnings.
+// Chef prints two lines when it refuses to start. Lines before them may be warnings.
 const MOST_LINES = 3;
 
-// A failed run ends with the reason, among other errors, and the loop adds a line of its own.
+// A failed run prints the reason among other errors, and then the loop prints RUN_FAILED.
 const REASON = /ERROR: (?!Running exception handlers|Exception handlers complete)(.+)/;
 const RUN_FAILED = 'Chef::Exceptions::ChildConvergeError';
 

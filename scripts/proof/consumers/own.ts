@@ -9,7 +9,7 @@ import { type ServerLine, serverLines } from '../load-balancer.ts';
 const run = promisify(execFile);
 const INTERVAL_MS = 1500;
 
-/** The shortest consumer: asks EC2, writes HAProxy's configuration, and reloads HAProxy if the file has changed. */
+/** The simplest consumer: asks EC2, writes HAProxy's configuration, and reloads HAProxy if the file has changed. */
 export const own = {
   name: 'own',
   intervalMs: INTERVAL_MS,

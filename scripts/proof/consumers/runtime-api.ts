@@ -30,7 +30,7 @@ export const runtimeApi: Consumer = {
       signal,
       environment: { ...environment, STATE_DIRECTORY: state, INTERVAL: String(PAUSE_S) },
       onLine(line) {
-        // A line about a change begins with the socket. Every other line is a complaint of the script, the AWS CLI or socat.
+        // A line about a change begins with the socket. Other lines are errors of the script, the AWS CLI or socat.
         if (line.startsWith(`${statsSocket}: `)) onProgress(`         ${line.slice(statsSocket.length + 2)}`);
         else failures.push(line);
       },

@@ -9,7 +9,6 @@ default['haproxy_ec2']['removal_tag']['value'] = 'yes'
 # Ohai finds the region on EC2. Without a region, the AWS SDK decides (AWS_REGION, ~/.aws/config).
 default['haproxy_ec2']['region'] = node.read('ec2', 'region')
 
-# The port of the instances.
 default['haproxy_ec2']['port'] = 80
 
 default['haproxy_ec2']['config'] = '/etc/haproxy/haproxy.cfg'

@@ -1,6 +1,6 @@
 # Reads HAProxy's servers from EC2.
 module HaproxyEc2
-  # EC2's maximum for one page. Without a number, EC2 puts all instances on one page.
+  # EC2's maximum. Without a page size, EC2 puts all instances on one page.
   PAGE_SIZE = 1000
 
   # The running members without the removal tag, always in the same order.

@@ -6,8 +6,8 @@ require 'aws-sdk-ec2'
 settings = node['haproxy_ec2']
 ec2 = Aws::EC2::Client.new(**{ region: settings['region'] }.compact)
 
-# `lazy` asks EC2 just before the file is written, because the recipes before this one may take minutes. An error from
-# EC2 or in the configuration ends the run before the file is changed.
+# `lazy` asks EC2 just before Chef writes the file, because earlier recipes may take minutes. An error from EC2 or in
+# the configuration ends the run before Chef changes the file.
 template settings['config'] do
   cookbook settings['template']['cookbook']
   source settings['template']['source']
@@ -20,8 +20,8 @@ service settings['service'] do
   action [:enable, :start]
 end
 
-# Records which configuration HAProxy has loaded, after the reload. After a failed reload the template has nothing to
-# change, so this file makes the next run repeat the reload.
+# Records the configuration that HAProxy has loaded. After a failed reload the template has nothing to change, so this
+# file makes the next run repeat the reload.
 file "#{settings['config']}.loaded" do
   content(lazy { "#{Chef::Digester.checksum_for_file(settings['config'])}\n" })
   notifies :reload, "service[#{settings['service']}]", :before

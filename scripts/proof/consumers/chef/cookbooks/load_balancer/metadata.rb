@@ -1,7 +1,7 @@
 name 'load_balancer'
 maintainer 'remove-from-lb'
 license 'MIT'
-description 'What the proof has of its own: a HAProxy that it started itself, without systemd'
+description 'The HAProxy of the proof, which runs without systemd'
 version '1.0.0'
 chef_version '>= 18.0'
 supports 'debian'
