@@ -79,9 +79,8 @@ describe('an invalid message', () => {
     const { log, error } = await invoke(refused);
     expect(ec2.calls()).toEqual([]);
     expect(error).toMatchObject({ name: 'InvalidMessageError', message });
-    expect(log).toMatchObject([
-      { level: 'error', line: { outcome: 'failed', reason: `InvalidMessageError: ${message}` } },
-    ]);
+    const line = { outcome: 'failed', region: 'us-west-2', reason: `InvalidMessageError: ${message}` };
+    expect(log).toMatchObject([{ level: 'error', line }]);
   }
 
   it.each([

@@ -83,6 +83,8 @@ describe.each([
       MaximumRetryAttempts: 2,
       DestinationConfig: { OnFailure: { Destination: 'FailureQueue.Arn' } },
     });
+    const fourteenDays = 14 * 86_400;
+    expect(propertiesOf(made, 'FailureQueue')).toMatchObject({ MessageRetentionPeriod: fourteenDays });
   });
 
   it('is in the outputs, for further groups', () => {
