@@ -1,17 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { parse } from 'yaml';
 import { DEFAULT_TAG } from '../src/settings.ts';
-
-const PROJECT = new URL('..', import.meta.url);
-
-function read(path: string): string {
-  return readFileSync(new URL(path, PROJECT), 'utf8');
-}
+import { TEMPLATE } from './helpers/stack.ts';
 
 it('the template has the default tag of the function', () => {
-  const { TagKey, TagValue } = parse(read('template.yaml'), { logLevel: 'silent' }).Parameters;
-  expect({ key: TagKey.Default, value: TagValue.Default }).toEqual(DEFAULT_TAG);
+  const { TagKey, TagValue } = TEMPLATE.Parameters;
+  expect({ key: TagKey?.Default, value: TagValue?.Default }).toEqual(DEFAULT_TAG);
 });
 
 it.each([
@@ -23,6 +17,6 @@ it.each([
     /\['removal_tag'\]\['value'\] = '(.*)'$/m,
   ],
 ])('a consumer has the default tag of the function: %s', (path, key, value) => {
-  const text = read(path);
+  const text = readFileSync(path, 'utf8');
   expect({ key: key.exec(text)?.[1], value: value.exec(text)?.[1] }).toEqual(DEFAULT_TAG);
 });

@@ -32,33 +32,14 @@ it.each([undefined, 'yesterday', null])('has no delay when the time of the messa
   expect(log).toEqual([{ level: 'info', line: { outcome: 'tagged', ...context } }]);
 });
 
-it('gives the reason why a message was ignored', async () => {
-  const { log } = await invoke(event('test-notification'));
-  const line = {
-    outcome: 'ignored',
-    reason: 'test notification: a lifecycle hook was put',
-    autoScalingGroupName: 'web',
-    region: 'us-west-2',
-    requestId: 'b36d6757-57c7-11e8-a9ca-b3409db76d91',
-  };
-  expect(log).toEqual([{ level: 'info', line }]);
-});
-
-it('gives the reason of a failure, and all ids of the message', async () => {
+it('gives the reason of a failure, beside everything that is known of the message', async () => {
   ec2.on(CreateTagsCommand).rejects(ec2Error('TagLimitExceeded'));
   const { log } = await invoke(event('terminating'));
   const line = { outcome: 'failed', reason: 'TagLimitExceeded: TagLimitExceeded!', ...context };
   expect(log).toEqual([{ level: 'error', line }]);
 });
 
-it('names the region of a message that cannot be read', async () => {
-  const { log } = await invoke(event('not-json'));
-  expect(log).toEqual([
-    { level: 'error', line: { outcome: 'failed', region: 'us-west-2', reason: expect.anything() } },
-  ]);
-});
-
-it.each([5629, ['x'], {}, '', 'x'.repeat(256)])('leaves out a field that is not a name: %j', async (odd) => {
+it.each([5629, ['x'], {}, '', 'x'.repeat(256)])('leaves out a field that is no name: %j', async (odd) => {
   const changes = { EC2InstanceId: odd, AutoScalingGroupName: odd, LifecycleHookName: odd, RequestId: odd };
   const { log } = await invoke(eventWith('terminating', changes));
   expect(log).toEqual([

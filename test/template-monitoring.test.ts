@@ -1,90 +1,68 @@
-import { beforeAll, describe, expect, it } from 'vitest';
-import { bundle } from '../scripts/bundle.ts';
-import { startEc2Endpoint } from '../scripts/local-aws/ec2-endpoint.ts';
-import { startLambda } from '../scripts/local-aws/lambda.ts';
-import type { LogEntry } from '../scripts/local-aws/lambda-process.ts';
-import { type Alarm, metricsOf, statesOf } from './helpers/alarm.ts';
-import { event } from './helpers/event.ts';
-import { finds, select } from './helpers/log-pattern.ts';
+import { describe, expect, it } from 'vitest';
+import './helpers/ec2.ts';
+import { event, eventWith } from './helpers/event.ts';
+import { invoke } from './helpers/invoke.ts';
 import { deploy, ofType, propertiesOf } from './helpers/stack.ts';
+
+const stack = deploy();
 
 interface MetricFilter {
   readonly LogGroupName: string;
   readonly FilterPattern: string;
   readonly MetricTransformations: readonly [
-    {
-      readonly MetricNamespace: string;
-      readonly MetricName: string;
-      readonly MetricValue: string;
-      readonly Unit: string;
-      readonly Dimensions?: readonly { readonly Key: string; readonly Value: string }[];
-    },
+    { readonly MetricValue: string; readonly Dimensions?: readonly { readonly Key: string; readonly Value: string }[] },
   ];
 }
 
-const stack = deploy();
-
 describe('the metrics', () => {
-  /** Lines that the function really logged, by their outcome. */
-  const logged = new Map<string, LogEntry>();
-
-  beforeAll(async () => {
-    const endpoint = await startEc2Endpoint();
-    const credentials = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local' };
-    const lambda = await startLambda((await bundle()).zip, {
-      environment: { AWS_ENDPOINT_URL: endpoint.url, ...credentials },
-    });
-    try {
-      endpoint.instances.set('i-05629ab7d9287e205', { tags: new Map() });
-      for (const sns of [
-        event('terminating'),
-        event('launching-from-warm-pool'),
-        event('test-notification'),
-        event('not-json'),
-      ]) {
-        const { log } = await lambda.invoke(sns);
-        for (const entry of log) logged.set(String(select(entry, '$.message.outcome')), entry);
-      }
-    } finally {
-      await lambda.stop();
-      await endpoint.close();
-    }
-  });
-
   const messages = propertiesOf<MetricFilter>(stack, 'MessagesMetric');
   const tagDelay = propertiesOf<MetricFilter>(stack, 'TagDelayMetric');
 
-  it('count every message by its outcome', () => {
-    const [{ Dimensions = [], ...transformation }] = messages.MetricTransformations;
+  /** The fields of the log line that the function writes for an event. Lambda puts the line under `message`. */
+  async function fieldsOf(sns: unknown): Promise<Map<string, unknown>> {
+    const [{ line = {} } = {}] = (await invoke(sns)).log;
+    return new Map(Object.entries(line).map(([name, value]) => [`$.message.${name}`, value]));
+  }
+
+  /** Whether a pattern of comparisons with a text or with `*` finds a log line. */
+  function finds({ FilterPattern }: MetricFilter, fields: Map<string, unknown>): boolean {
+    const comparisons = FilterPattern.slice(2, -2).split(' && ');
+    return comparisons.every((comparison) => {
+      const [field = '', text] = comparison.replaceAll('"', '').split(' = ');
+      return text === '*' ? fields.has(field) : fields.get(field) === text;
+    });
+  }
+
+  it.each([
+    ['tagged', event('terminating')],
+    ['untagged', event('launching-from-warm-pool')],
+    ['ignored', event('test-notification')],
+    ['failed', event('not-json')],
+  ])('count every message by its outcome: %s', async (outcome, sns) => {
+    const fields = await fieldsOf(sns);
+    expect(finds(messages, fields)).toBe(true);
+    const [{ Dimensions, ...transformation }] = messages.MetricTransformations;
     expect(transformation).toMatchObject({ MetricName: 'Messages', MetricValue: '1', Unit: 'Count' });
-    expect(Dimensions.map(({ Key }) => Key)).toEqual(['Outcome']);
-    const lines = [...logged.values()].filter((line) => finds(messages.FilterPattern, line));
-    const outcomes = lines.map((line) => select(line, Dimensions[0]?.Value ?? ''));
-    expect(outcomes.sort()).toEqual(['failed', 'ignored', 'tagged', 'untagged']);
-    expect(finds(messages.FilterPattern, { type: 'platform.report' })).toBe(false);
+    expect(Dimensions).toEqual([{ Key: 'Outcome', Value: '$.message.outcome' }]);
+    expect(fields.get('$.message.outcome')).toBe(outcome);
+    // The delay of a tag that is cleared concerns nobody.
+    expect(finds(tagDelay, fields)).toBe(outcome === 'tagged');
   });
 
-  it('measure the milliseconds from the message to the tag', () => {
-    const lines = [...logged.values()].filter((line) => finds(tagDelay.FilterPattern, line));
-    expect(lines).toEqual([logged.get('tagged')]);
-    const [{ MetricName, MetricValue, Unit }] = tagDelay.MetricTransformations;
-    expect([MetricName, Unit]).toEqual(['TagDelay', 'Milliseconds']);
-    // The Time of the message in the event file.
-    const sinceMessage = Date.now() - Date.parse('2024-03-23T03:26:43.904Z');
-    expect(Math.round(Number(select(lines[0], MetricValue)) / sinceMessage)).toBe(1);
-  });
-
-  it('have no delay for a message without a valid time', () => {
-    expect(finds(tagDelay.FilterPattern, { message: { outcome: 'tagged' } })).toBe(false);
+  it('measure the milliseconds from the message to the tag, if the message has a time', async () => {
+    const [{ MetricValue, ...transformation }] = tagDelay.MetricTransformations;
+    expect(transformation).toMatchObject({ MetricName: 'TagDelay', Unit: 'Milliseconds' });
+    expect((await fieldsOf(event('terminating'))).get(MetricValue)).toEqual(expect.any(Number));
+    expect(finds(tagDelay, await fieldsOf(eventWith('terminating', { Time: undefined })))).toBe(false);
   });
 
   it('come from the log of the function, in JSON and down to INFO, and are named after the stack', () => {
     expect(propertiesOf(stack, 'Function')).toMatchObject({
       LoggingConfig: { LogGroup: 'LogGroup', LogFormat: 'JSON', ApplicationLogLevel: 'INFO' },
     });
-    for (const { LogGroupName, MetricTransformations } of [messages, tagDelay]) {
-      expect(LogGroupName).toBe('LogGroup');
-      expect(MetricTransformations).toMatchObject([{ MetricNamespace: 'remove-from-lb' }]);
+    for (const filter of [messages, tagDelay]) {
+      const MetricTransformations = [{ MetricNamespace: 'remove-from-lb' }];
+      expect(filter).toMatchObject({ LogGroupName: 'LogGroup', MetricTransformations });
     }
   });
 });
@@ -93,21 +71,50 @@ it('the log is kept for as long as the parameter says', () => {
   expect(propertiesOf(deploy({ LogRetentionDays: 7 }), 'LogGroup')).toEqual({ RetentionInDays: 7 });
 });
 
+interface Alarm {
+  readonly Metrics: readonly Readonly<Record<string, unknown>>[];
+  readonly EvaluationPeriods: number;
+  readonly DatapointsToAlarm?: number;
+  readonly Threshold: number;
+  readonly TreatMissingData: string;
+}
+
+/** The metrics that an alarm reads, and the one expression that the alarm judges. */
+function metricsOf({ Metrics }: Alarm) {
+  return Object.fromEntries(
+    Metrics.map(({ Id, ReturnData = true, MetricStat, Expression }) => [Id, ReturnData ? Expression : MetricStat]),
+  );
+}
+
+/**
+ * Whether an alarm rings after some minutes, each with its value.
+ * @param before the state before, which missing data can keep.
+ */
+function rings(alarm: Alarm, minutes: readonly (number | undefined)[], before = false): boolean {
+  expect(alarm).toMatchObject({ ComparisonOperator: 'GreaterThanThreshold' });
+  const { EvaluationPeriods, DatapointsToAlarm = EvaluationPeriods, Threshold } = alarm;
+  const known = minutes.slice(-EvaluationPeriods).filter((value) => value !== undefined);
+  if (known.filter((value) => value > Threshold).length >= DatapointsToAlarm) return true;
+  return alarm.TreatMissingData === 'ignore' && known.length === 0 && before;
+}
+
+const NO_DATA = Array<undefined>(9).fill(undefined);
 const FUNCTION = [{ Name: 'FunctionName', Value: 'Function' }];
 const QUEUE = [{ Name: 'QueueName', Value: 'FailureQueue.QueueName' }];
 
-/** An alarm's metric with its statistic for each minute. */
 function metric(Namespace: string, MetricName: string, Dimensions: unknown, Stat: string) {
   return { Metric: { Namespace, MetricName, Dimensions }, Stat, Period: 60 };
 }
 
-// Lambda gives an error the time at which its call started.
+// Lambda gives an error the time at which its call started, so good calls may come into CloudWatch before the error.
 const { Timeout } = propertiesOf<{ Timeout: number }>(stack, 'Function');
-const late = Math.ceil(Timeout / 60) + 1;
+const good = Array<number>(Math.ceil(Timeout / 60) + 1).fill(0);
 
-/** The states of an alarm when one value comes late, and every other minute has the value 0. */
-function statesWith(alarm: Alarm, id: string, value: number) {
-  return statesOf(alarm, { [id]: [0, { value, late }, 0, 0, 0, 0, 0] });
+function expectRingsAt(alarm: Alarm, value: number) {
+  expect(rings(alarm, [value, ...NO_DATA.slice(0, good.length)])).toBe(true);
+  expect(rings(alarm, [value, ...good])).toBe(true);
+  expect(rings(alarm, [value, ...good, ...good], true)).toBe(false);
+  expect(rings(alarm, [value, ...NO_DATA], true)).toBe(false);
 }
 
 describe('the alarms', () => {
@@ -115,47 +122,35 @@ describe('the alarms', () => {
     ['ErrorsAlarm', 'Errors'],
     ['ThrottlesAlarm', 'Throttles'],
     ['DroppedEventsAlarm', 'AsyncEventsDropped'],
-  ])('%s rings at the first value of %s, also at a late value, and ends', (id, name) => {
+  ])('%s rings at the first %s of the function, also at a late one, and ends', (id, MetricName) => {
     const alarm = propertiesOf<Alarm>(stack, id);
-    expect(metricsOf(alarm)).toEqual({ metric: metric('AWS/Lambda', name, FUNCTION, 'Sum') });
-    const states = statesOf(alarm, { metric: [undefined, 0, 1, ...Array<undefined>(5)] });
-    expect(states).toEqual(['OK', 'OK', ...Array<string>(5).fill('ALARM'), 'OK']);
-    expect(statesWith(alarm, 'metric', 1)).toEqual(['OK', 'OK', 'OK', 'OK', 'ALARM', 'ALARM', 'OK']);
+    const errors = { Namespace: 'AWS/Lambda', MetricName, Dimensions: FUNCTION, Statistic: 'Sum', Period: 60 };
+    expect(alarm).toMatchObject(errors);
+    expect(rings(alarm, good)).toBe(false);
+    expectRingsAt(alarm, 1);
   });
 
-  describe('FailureQueueAlarm', () => {
+  it('FailureQueueAlarm rings while a message stays in the queue, also while somebody reads the message', () => {
     const alarm = propertiesOf<Alarm>(stack, 'FailureQueueAlarm');
-    const minutes = (count: number, value: number | undefined) => Array<number | undefined>(count).fill(value);
-
-    it('counts the visible messages and the messages that somebody reads', () => {
-      expect(metricsOf(alarm)).toEqual({
-        visible: metric('AWS/SQS', 'ApproximateNumberOfMessagesVisible', QUEUE, 'Maximum'),
-        hidden: metric('AWS/SQS', 'ApproximateNumberOfMessagesNotVisible', QUEUE, 'Maximum'),
-      });
+    expect(metricsOf(alarm)).toEqual({
+      visible: metric('AWS/SQS', 'ApproximateNumberOfMessagesVisible', QUEUE, 'Maximum'),
+      hidden: metric('AWS/SQS', 'ApproximateNumberOfMessagesNotVisible', QUEUE, 'Maximum'),
+      all: 'visible + hidden',
     });
-
-    it('rings when a message stays, does not end while somebody reads it, and ends when the queue is empty', () => {
-      const states = statesOf(alarm, { visible: [0, 1, 1, 1, 0, 1, 0], hidden: [0, 0, 0, 0, 1, 1, 0] });
-      expect(states.slice(2)).toEqual(['OK', 'ALARM', 'ALARM', 'ALARM', 'OK']);
-    });
-
-    it('does not ring for a single sample that SQS approximates wrongly', () => {
-      const states = statesOf(alarm, { visible: minutes(9, 0), hidden: [0, 0, 1, 0, 0, 1, 1, 0, 0] });
-      expect(states).not.toContain('ALARM');
-    });
-
-    it('does not end because SQS stops its metrics after six hours without access', () => {
-      const states = statesOf(alarm, { visible: [...minutes(9, 1), ...minutes(60, undefined)], hidden: minutes(9, 0) });
-      expect(states.at(-1)).toBe('ALARM');
-    });
+    expect(rings(alarm, [1, 1, 1])).toBe(true);
+    expect(rings(alarm, [1, 1, 1, 0], true)).toBe(false);
+    // SQS approximates, so a single sample may be wrong.
+    expect(rings(alarm, [0, 1, 0, 0, 1, 1])).toBe(false);
+    // SQS stops its metrics after six hours without access.
+    expect(rings(alarm, [1, ...NO_DATA], true)).toBe(true);
   });
 
-  it.each([60, 300, 7200])('LateTagAlarm rings at a tag later than half of a heartbeat timeout of %d s', (seconds) => {
+  it.each([60, 7200])('LateTagAlarm rings at a tag later than half of a heartbeat timeout of %d s', (seconds) => {
     const alarm = propertiesOf<Alarm>(deploy({ HeartbeatTimeout: seconds }), 'LateTagAlarm');
-    expect(metricsOf(alarm)).toEqual({ delay: metric('remove-from-lb', 'TagDelay', undefined, 'Maximum') });
-    const half = (seconds * 1000) / 2;
-    expect(statesOf(alarm, { delay: [undefined, half, half + 1, undefined] })).toEqual(['OK', 'OK', 'ALARM', 'ALARM']);
-    expect(statesWith(alarm, 'delay', half + 1)).toContain('ALARM');
+    const delay = metric('remove-from-lb', 'TagDelay', undefined, 'Maximum');
+    expect(metricsOf(alarm)).toEqual({ delay, share: `delay / 1000 / ${seconds}` });
+    expect(rings(alarm, [0.5])).toBe(false);
+    expectRingsAt(alarm, 0.51);
   });
 
   it.each([
@@ -164,29 +159,22 @@ describe('the alarms', () => {
   ])('LostMessagesAlarm rings for each message that no queue gets, with the topic "%s"', (TopicArn, name) => {
     const alarm = propertiesOf<Alarm>(deploy({ TopicArn }), 'LostMessagesAlarm');
     const topic = [{ Name: 'TopicName', Value: name }];
-    const metrics = metricsOf(alarm);
-    expect(Object.values(metrics)).toEqual([
-      metric('AWS/SNS', 'NumberOfNotificationsFilteredOut-InvalidMessageBody', topic, 'Sum'),
-      metric('AWS/SNS', 'NumberOfNotificationsFailedToRedriveToDlq', topic, 'Sum'),
-      metric('AWS/Lambda', 'DestinationDeliveryFailures', FUNCTION, 'Sum'),
-    ]);
-    for (const id of Object.keys(metrics)) {
-      expect(statesOf(alarm, { [id]: [undefined, 1] })).toEqual(['OK', 'ALARM']);
-      expect(statesWith(alarm, id, 1)).toContain('ALARM');
-    }
+    expect(metricsOf(alarm)).toEqual({
+      unreadable: metric('AWS/SNS', 'NumberOfNotificationsFilteredOut-InvalidMessageBody', topic, 'Sum'),
+      undelivered: metric('AWS/SNS', 'NumberOfNotificationsFailedToRedriveToDlq', topic, 'Sum'),
+      failed: metric('AWS/Lambda', 'DestinationDeliveryFailures', FUNCTION, 'Sum'),
+      all: 'unreadable + undelivered + failed',
+    });
+    expect(rings(alarm, good)).toBe(false);
+    expectRingsAt(alarm, 1);
   });
 
-  const AlarmTopicArn = 'arn:aws:sns:us-west-2:123456789012:on-call';
-
-  it('notify the given topic when they ring and when they end', () => {
-    const alarms = Object.values(ofType<Alarm>(deploy({ AlarmTopicArn }), 'AWS::CloudWatch::Alarm'));
-    expect(alarms).toHaveLength(6);
-    for (const alarm of alarms)
-      expect(alarm).toMatchObject({ AlarmActions: [AlarmTopicArn], OKActions: [AlarmTopicArn] });
-  });
-
-  it('notify nobody by default', () => {
-    for (const alarm of Object.values(ofType(stack, 'AWS::CloudWatch::Alarm'))) {
+  it('notify the given topic when they ring and when they end, and nobody by default', () => {
+    const alarmsOf = (parameters = {}) => Object.values(ofType(deploy(parameters), 'AWS::CloudWatch::Alarm'));
+    const AlarmTopicArn = 'arn:aws:sns:us-west-2:123456789012:on-call';
+    const notified = { AlarmActions: [AlarmTopicArn], OKActions: [AlarmTopicArn] };
+    expect(alarmsOf({ AlarmTopicArn })).toMatchObject(Array(6).fill(notified));
+    for (const alarm of alarmsOf()) {
       expect(alarm).not.toHaveProperty('AlarmActions');
       expect(alarm).not.toHaveProperty('OKActions');
     }

@@ -102,35 +102,21 @@ define_method(:render) { |file| ERB.new(File.read(File.join(ARGV.fetch(0), file)
 print render('haproxy.cfg.erb')
 `;
 
-describe.skipIf(skipped)('the template', () => {
-  test('keeps idle client connections until their next response', async () => {
-    expect(await rendered(['i-1'])).toMatch(/\ndefaults\n(?: {4}.+\n)* {4}option idle-close-on-response\n/);
-  });
-
-  test('gives an old worker time for the longest request on a kept-alive connection', async () => {
-    const configuration = await rendered(['i-1']);
-    const seconds = (name: string) => Number(new RegExp(`^ +${name} (\\d+)s$`, 'm').exec(configuration)?.[1]);
-    expect(seconds('hard-stop-after')).toBeGreaterThan(seconds('timeout server') + seconds('timeout http-keep-alive'));
-  });
-
-  test('is a configuration with every server that HAProxy accepts', async () => {
-    await using folder = await temporaryFolder('chef-cookbook-');
-    const file = join(folder.path, 'haproxy.cfg');
-    const configuration = await rendered(['i-1', 'i-2']);
-    expect(configuration).toMatch(/\n {4}server i-1 10.0.0.1:80\n {4}server i-2 10.0.0.2:80\n$/);
-    await writeFile(file, configuration);
-    const { code, stderr } = await run('haproxy', ['-c', '-f', file]);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  });
+test.skipIf(skipped)('the template is a configuration that HAProxy accepts, and that loses no request', async () => {
+  await using folder = await temporaryFolder('chef-cookbook-');
+  const file = join(folder.path, 'haproxy.cfg');
+  const servers = [1, 2].map((n) => ({ id: `i-${n}`, address: `10.0.0.${n}`, port: 80 }));
+  const rendered = await run('ruby', ['-e', RENDER, `${COOKBOOK}/templates`], { input: JSON.stringify(servers) });
+  const { stdout: configuration } = rendered;
+  expect(configuration).toMatch(/\n {4}server i-1 10.0.0.1:80\n {4}server i-2 10.0.0.2:80\n$/);
+  // An idle client connection stays until its next response.
+  expect(configuration).toMatch(/\ndefaults\n(?: {4}.+\n)* {4}option idle-close-on-response\n/);
+  // An old worker lives long enough for the longest request on a kept-alive connection.
+  const seconds = (name: string) => Number(new RegExp(`^ +${name} (\\d+)s$`, 'm').exec(configuration)?.[1]);
+  expect(seconds('hard-stop-after')).toBeGreaterThan(seconds('timeout server') + seconds('timeout http-keep-alive'));
+  await writeFile(file, configuration);
+  expect(await run('haproxy', ['-c', '-f', file])).toMatchObject({ code: 0, stderr: '' });
 });
-
-async function rendered(ids: string[]): Promise<string> {
-  const servers = ids.map((id, n) => ({ id, address: `10.0.0.${n + 1}`, port: 80 }));
-  const input = JSON.stringify(servers);
-  const { code, stdout, stderr } = await run('ruby', ['-e', RENDER, `${COOKBOOK}/templates`], { input });
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return stdout;
-}
 
 function serversOf(pages: readonly Instances[], settings: object = SETTINGS) {
   const input = JSON.stringify({ pages, settings });

@@ -1,35 +1,23 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test as base, expect } from 'vitest';
+import { globalSection, startHaproxy } from '../../scripts/haproxy.ts';
+import { parseStatistics } from '../../scripts/haproxy-statistics.ts';
 import { type Ec2Endpoint, startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
 import type { Instance } from '../../scripts/local-aws/ec2-instances.ts';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { awsCli } from '../../test/helpers/aws-cli.ts';
-import { startHaproxy } from '../../test/helpers/stats-socket.ts';
 import { instance, TAGGED } from '../fixtures.ts';
 
 export const SCRIPT = 'examples/runtime-api/drain-tagged-servers.sh';
 export const [A, B, C] = ['i-0000000a', 'i-0000000b', 'i-0000000c'];
 
-/** A running script. The script's `aws` waits for the test, so the script changes nothing while the test acts. */
-export interface RunningScript {
-  readonly process: ChildProcess;
-  /** Waits until the script asks EC2, and answers. */
-  answer(): Promise<void>;
-  /** Answers one question and waits for the next one. By then the script has acted on the answer. */
-  look(): Promise<void>;
-  /** The lines that the script printed on standard output. */
-  lines(): string[];
-  errors(): string;
-  stop(): Promise<void>;
-}
-
-/** The last command of the script's `aws`, which first waits for the test and prints the test's answer. */
+/** The last command of the script's `aws`, after it has waited for the test and printed the test's answer. */
 export const AWS = {
   succeeds: 'exit 0',
   fails: 'exit 255',
@@ -37,7 +25,7 @@ export const AWS = {
   real: `PATH=\${PATH#*:} exec aws "$@"`,
 };
 
-export interface ScriptOptions {
+interface ScriptOptions {
   readonly aws?: string;
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -64,8 +52,8 @@ export const test = base
   })
   .extend('instanceA', ({ ec2 }) => ec2.instances.get(A) as Instance)
   .extend('haproxyWith', ({ cleanup, folder }) => {
-    return async (servers: string[], options: { name?: string; backends?: string[] } = {}) =>
-      cleanup.adopt(await startHaproxy(folder, { servers, ...options }), (haproxy) => haproxy.stop());
+    return async (servers: string[], { name = 'haproxy', backends = ['web'] } = {}) =>
+      cleanup.adopt(await startWithServers(join(folder, name), backends, servers), (haproxy) => haproxy.stop());
   })
   .extend('haproxy', ({ haproxyWith }) => haproxyWith([A, B]))
   .extend('fakeHaproxy', ({ cleanup, folder }) => {
@@ -80,7 +68,7 @@ export const test = base
           if (reply !== undefined) connection.end(reply);
         });
       });
-      return { socket, commands };
+      return { statsSocket: socket, commands };
     };
   })
   .extend('drainTagged', ({ cleanup, folder, ec2 }) => {
@@ -88,17 +76,35 @@ export const test = base
   })
   /** A running script that has drained A. */
   .extend('script', async ({ haproxy, drainTagged }) => {
-    const script = await drainTagged([haproxy.socket]);
+    const script = await drainTagged([haproxy.statsSocket]);
     await script.look();
     expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`]);
     return script;
   });
 
+/** Starts HAProxy with these servers in each of these backends. HAProxy never connects to the servers. */
+async function startWithServers(folder: string, backends: string[], servers: string[]) {
+  const lines = servers.map((server, n) => `    server ${server} 127.0.0.1:${9000 + n}`).join('\n');
+  const sections = backends.map((backend) => `backend ${backend}\n${lines}\n`).join('');
+  const defaults = 'defaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n';
+  const haproxy = await startHaproxy(folder, `${globalSection(folder)}\n${defaults}${sections}`);
+  return {
+    ...haproxy,
+    /** The state of each server in `show stat`, such as `web/a=DRAIN`, in the order of the configuration. */
+    async states(): Promise<string[]> {
+      const rows = parseStatistics(await haproxy.ask('show stat')) ?? [];
+      const ofServers = rows.filter(({ name }) => name !== 'BACKEND');
+      return ofServers.map(({ backend, name, status }) => `${backend}/${name}=${status}`);
+    },
+  };
+}
+
+/** Starts the script. Its `aws` waits for the test, so the script changes nothing while the test acts. */
 async function startScript(
   { cleanup, folder, ec2 }: { cleanup: AsyncDisposableStack; folder: string; ec2: Ec2Endpoint },
   sockets: string[],
   { aws = AWS.succeeds, settings }: ScriptOptions,
-): Promise<RunningScript> {
+) {
   const scriptFolder = join(folder, crypto.randomUUID());
   await mkdir(scriptFolder);
   const gate = join(scriptFolder, 'gate.sock');
@@ -127,6 +133,7 @@ async function startScript(
     const failure = ended.then(() => Promise.reject(new Error(`the script ended: ${errors()}`)));
     return await Promise.race([question.promise, failure]);
   }
+  /** Waits until the script asks EC2, and answers. */
   async function answer(): Promise<void> {
     const connection = await asks();
     question = Promise.withResolvers();
@@ -144,10 +151,12 @@ async function startScript(
   return {
     process: child,
     answer,
+    /** Answers one question and waits for the next one. By then the script has acted on the answer. */
     async look() {
       await answer();
       await asks();
     },
+    /** The lines that the script printed on standard output. */
     lines: () => readFileSync(out, 'utf8').split('\n').slice(0, -1),
     errors,
     stop,

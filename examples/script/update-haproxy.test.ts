@@ -1,8 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
-import { run } from '../fixtures.ts';
-import { ONE, TEMPLATE, test, UNCHANGED, UPDATE, WITH_ONE } from './fixtures.ts';
+import { ONE, TEMPLATE, test, UNCHANGED, WITH_ONE } from './fixtures.ts';
 
 describe('update-haproxy.sh', () => {
   test.for([
@@ -28,11 +27,5 @@ describe('update-haproxy.sh', () => {
       stderr: `update-haproxy.sh: TEMPLATE is '${folder}/template'; expected a file that can be read\n`,
     });
     expect(await haproxy()).toEqual(UNCHANGED);
-  });
-
-  test('names its arguments when an argument is missing', async () => {
-    const { code, stderr } = await run(UPDATE, ['web', 'template', 'haproxy.cfg']);
-    expect(code).toBe(2);
-    expect(stderr).toContain('expected AUTO-SCALING-GROUP TEMPLATE CONFIGURATION RELOAD-COMMAND...');
   });
 });

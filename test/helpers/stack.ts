@@ -4,10 +4,8 @@ import { parseDocument, type YAMLSeq } from 'yaml';
 /** The text of template.yaml. */
 export const TEMPLATE_TEXT = readFileSync(new URL('../../template.yaml', import.meta.url), 'utf8');
 
-/** A parameter of the template, as far as CloudFormation checks it. */
-export interface Parameter {
+interface Parameter {
   readonly Type: 'String' | 'Number';
-  readonly Description?: string;
   readonly Default?: string | number;
   readonly AllowedPattern?: string;
   readonly AllowedValues?: readonly (string | number)[];
@@ -15,7 +13,7 @@ export interface Parameter {
   readonly MaxValue?: number;
 }
 
-export interface Resource {
+interface Resource {
   readonly Type: string;
   readonly Condition?: string;
   readonly DependsOn?: string | readonly string[];
@@ -37,13 +35,12 @@ export interface Stack {
 }
 
 const INTRINSICS = ['Equals', 'Not', 'And', 'If', 'Sub', 'GetAtt', 'Select', 'Split'].map((name) => `Fn::${name}`);
-const FUNCTIONS = ['Ref', 'Condition', ...INTRINSICS];
 
 /** The template as data, with functions in CloudFormation's long form: `{"Fn::If": […]}`. */
 export const TEMPLATE = readTemplate();
 
 function readTemplate(): Template {
-  const customTags = FUNCTIONS.flatMap((name) => {
+  const customTags = ['Ref', 'Condition', ...INTRINSICS].flatMap((name) => {
     const tag = name.replace(/^(Fn::)?/, '!');
     return [
       { tag, resolve: (text: string) => ({ [name]: text }) },
@@ -57,11 +54,11 @@ function readTemplate(): Template {
 }
 
 /** Makes the stack with these parameters, the defaults for the others. */
-export function deploy(parameters: Record<string, string | number> = {}, partition = 'aws'): Stack {
+export function deploy(parameters: Record<string, string | number> = {}): Stack {
   const values: Record<string, unknown> = {
     'AWS::AccountId': '123456789012',
     'AWS::NoValue': undefined,
-    'AWS::Partition': partition,
+    'AWS::Partition': 'aws',
     'AWS::Region': 'us-west-2',
     'AWS::StackName': 'remove-from-lb',
   };
@@ -117,15 +114,9 @@ export function deploy(parameters: Record<string, string | number> = {}, partiti
   }
 
   const made = Object.entries(TEMPLATE.Resources).filter(([, { Condition }]) => !Condition || holds(Condition));
-  return {
-    resources: Object.fromEntries(
-      made.map(([id, resource]) => [
-        id,
-        { ...resource, Properties: resolve(resource.Properties ?? {}) as Resource['Properties'] },
-      ]),
-    ),
-    outputs: Object.fromEntries(Object.entries(TEMPLATE.Outputs).map(([name, { Value }]) => [name, resolve(Value)])),
-  };
+  const resources = made.map(([id, resource]) => [id, { ...resource, Properties: resolve(resource.Properties ?? {}) }]);
+  const outputs = Object.entries(TEMPLATE.Outputs).map(([name, { Value }]) => [name, resolve(Value)]);
+  return { resources: Object.fromEntries(resources), outputs: Object.fromEntries(outputs) };
 }
 
 /** The properties of one resource, in the shape that its type has. */

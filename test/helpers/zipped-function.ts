@@ -1,6 +1,6 @@
 import { expect, it as test } from 'vitest';
 import { bundle } from '../../scripts/bundle.ts';
-import { type Ec2EndpointOptions, startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
+import { startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
 import type { Fault } from '../../scripts/local-aws/ec2-fault.ts';
 import { type LambdaOptions, startLambda } from '../../scripts/local-aws/lambda.ts';
 import { DEFAULT_TAG } from '../../src/settings.ts';
@@ -13,9 +13,8 @@ export const { zip } = await bundle();
 
 /** A test with its own EC2 endpoint, and with the zipped function in its own process. */
 export const it = test
-  .extend('bucket', undefined as Ec2EndpointOptions['bucket'])
-  .extend('endpoint', async ({ bucket, onTestFinished }) => {
-    const endpoint = await startEc2Endpoint(bucket && { bucket });
+  .extend('endpoint', async ({ onTestFinished }) => {
+    const endpoint = await startEc2Endpoint();
     onTestFinished(() => endpoint.close());
     endpoint.instances.set(INSTANCE, { tags: new Map([['Name', 'web-1']]) });
     return endpoint;
@@ -26,9 +25,9 @@ export const it = test
     onTestFinished(() => lambda.stop());
     return lambda;
   })
-  .extend('invoke', ({ start }) => async (events: unknown, timeoutMs = 15_000) => {
+  .extend('invoke', ({ start }) => async (name: string, timeoutMs = 15_000) => {
     const lambda = await start({ timeoutMs });
-    return lambda.invoke(typeof events === 'string' ? event(events) : events);
+    return lambda.invoke(event(name));
   })
   .extend('expectTagAfter', ({ endpoint, invoke }) => async (fault: Fault) => {
     endpoint.faults.push(fault);
