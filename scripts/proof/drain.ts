@@ -1,7 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { styleText } from 'node:util';
-import { unzipSync } from 'fflate';
 import { bundle } from '../bundle.ts';
 import { parseOptions, runCommand, type Terminal } from '../command.ts';
 import { programVersion } from '../programs.ts';
@@ -11,7 +9,7 @@ import { chef } from './consumers/chef.ts';
 import { own } from './consumers/own.ts';
 import { runtimeApi } from './consumers/runtime-api.ts';
 import { script } from './consumers/script.ts';
-import { fullPlan, heartbeatArithmetic, shortPlan } from './plan.ts';
+import { heartbeatArithmetic, planFor } from './plan.ts';
 import { report } from './report.ts';
 import { consumerOf, runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from './scenario.ts';
 
@@ -30,7 +28,6 @@ Counts the requests that a real HAProxy loses while servers are scaled in, witho
   --haproxies N        number of HAProxies that share the load, 1 to ${MOST_HAPROXIES}; default: 1
   --scenario NAME      only this scenario: ${SCENARIO_NAMES} (may be repeated)
   --heartbeat SECONDS  heartbeat timeout of the lifecycle hook; default: what the consumer needs
-  --zip FILE           zip file of another function; default: the function in src
   --chart FILE         file for the chart; default: dist/drain.svg
   --json               print only JSON on standard output, and everything else on standard error
   --help               print this help`;
@@ -48,19 +45,18 @@ export async function main(
   const { json, haproxies, scenarios } = options;
   const { signal } = terminal;
   const say = json ? terminal.err : terminal.out;
-  const givenZip = options.zip === undefined ? undefined : await readZip(options.zip);
-  const plan = (options.short ? shortPlan : fullPlan)(options.consumer, options);
+  const plan = planFor(options.consumer, options.short, options.heartbeatMs);
   const haproxy = programVersion(['haproxy', '-v'], environment);
   const consumer = scenarios.includes('function') ? options.consumer : own;
   const consumerVersion = await consumer.requirement(environment);
   signal.throwIfAborted();
-  const comparisons = scenarios.filter((name) => name !== 'function');
   const several = haproxies > 1 ? `, ${haproxies} of them` : '';
   say(`HAProxy ${haproxy}${several}; consumer: ${consumer.name}, ${consumerVersion}`);
+  const comparisons = scenarios.filter((name) => name !== 'function').map((name) => SCENARIOS[name]);
   if (consumer !== own && comparisons.length > 0) {
-    const names = comparisons.map((name) => SCENARIOS[name]).join(', ');
+    const interval = `${own.intervalMs / 1000} s`;
     say(
-      `${names}: consumer is ${own.name}, which drops dead servers from haproxy.cfg every ${own.intervalMs / 1000} s`,
+      `${comparisons.join(', ')}: consumer is ${own.name}, which drops dead servers from haproxy.cfg every ${interval}`,
     );
   }
   say(
@@ -71,15 +67,15 @@ export async function main(
     const needed = heartbeatArithmetic(consumer).sentence;
     say(`heartbeat timeout ${plan.heartbeatMs / 1000} s; it has to be at least ${needed}`);
   }
-  const zip = givenZip ?? (await bundle()).zip;
+  const { zip } = await bundle();
 
   const outcomes: ScenarioOutcome[] = [];
   for (const name of scenarios) {
     say(`\n${styleText('bold', SCENARIOS[name])}`);
     // A folder for each scenario, so that its files do not mislead the consumer of the next scenario.
     await using folder = await temporaryFolder('drain-');
-    const stage = { plan, consumer: consumerOf(name, options.consumer), zip, folder: folder.path, environment, signal };
-    outcomes.push(await runScenario(name, { ...stage, onProgress }));
+    const stage = { plan, haproxies, consumer: consumerOf(name, options.consumer), zip, folder: folder.path };
+    outcomes.push(await runScenario(name, { ...stage, environment, signal, onProgress }));
   }
   const about = { consumer: consumer.name, consumerVersion, haproxy, haproxies };
   return report({ plan, consumer }, about, outcomes, options, terminal);
@@ -88,20 +84,6 @@ export async function main(
   function onProgress(line: string): void {
     if (!signal.aborted) say(line);
   }
-}
-
-/** @throws Error that names the file when it cannot be read, or holds no function. */
-async function readZip(file: string): Promise<Uint8Array> {
-  const expected = `--zip is ${JSON.stringify(file)}; expected a zip file with the function in index.js`;
-  const zip = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw new Error(`${expected} (${error.code})`, { cause: error });
-  });
-  try {
-    if (Object.keys(unzipSync(zip)).some((name) => /^index\.[cm]?js$/.test(name))) return zip;
-  } catch {
-    // Not a zip file.
-  }
-  throw new Error(expected);
 }
 
 /**
@@ -119,14 +101,11 @@ function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv) {
       scenario: { type: 'string', multiple: true, default: Object.keys(SCENARIOS) },
       heartbeat: { type: 'string' },
       help: { type: 'boolean', default: false },
-      zip: { type: 'string' },
       chart: { type: 'string' },
     },
   });
   if (values.help) return undefined;
-  const { short, json, zip, chart, heartbeat } = values;
-  // npm runs the command in the project's folder, wherever the user called npm.
-  const inFolderOfUser = (file: string) => resolve(environment.INIT_CWD ?? '', file);
+  const { short, json, chart, heartbeat } = values;
 
   const consumer = CONSUMERS.find(({ name }) => name === values.consumer);
   if (!consumer) throw unexpected('consumer', values.consumer, `one of ${CONSUMER_NAMES}`);
@@ -149,8 +128,8 @@ function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv) {
     haproxies,
     scenarios,
     heartbeatMs: heartbeat === undefined ? undefined : seconds * 1000,
-    zip: zip === undefined ? undefined : inFolderOfUser(zip),
-    chart: chart === undefined ? 'dist/drain.svg' : inFolderOfUser(chart),
+    // npm runs the command in the project's folder, wherever the user called npm.
+    chart: chart === undefined ? 'dist/drain.svg' : resolve(environment.INIT_CWD ?? '', chart),
   };
 }
 

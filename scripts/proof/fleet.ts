@@ -17,23 +17,22 @@ const PROGRAM = fileURLToPath(new URL('fleet-process.ts', import.meta.url));
  */
 export async function startFleet(ec2: Ec2Endpoint, size: number) {
   const port = await freePort();
-  const processes = new Map<string, ChildProcess>();
+  const running = new Map<string, { child: ChildProcess; exited: Promise<unknown> }>();
 
   async function start({ instanceId, address }: ServerLine, instance: Instance): Promise<void> {
     const child = fork(PROGRAM, [instanceId, address, String(port)]);
-    processes.set(instanceId, child);
-    const ready = once(child, 'message').then(() => true);
-    if (!(await Promise.race([ready, once(child, 'exit').then(() => false)]))) {
+    const exited = once(child, 'exit');
+    running.set(instanceId, { child, exited });
+    await Promise.race([once(child, 'message'), exited]);
+    if (child.exitCode !== null) {
       throw new Error(`no server can listen on ${address}:${port} (macOS: sudo ifconfig lo0 alias ${address})`);
     }
     instance.state = 'running';
   }
 
-  async function end(child: ChildProcess): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    await exited;
+  async function end(instanceId: string): Promise<void> {
+    running.get(instanceId)?.child.kill('SIGKILL');
+    await running.get(instanceId)?.exited;
   }
 
   const servers = Array.from({ length: size }, (_, n) => ({
@@ -47,9 +46,8 @@ export async function startFleet(ec2: Ec2Endpoint, size: number) {
     port,
     /** Kills an instance's server with SIGKILL, and gives the instance this state in EC2. */
     async kill(instanceId: string, state: 'terminated' | 'stopped'): Promise<void> {
-      const child = processes.get(instanceId);
+      await end(instanceId);
       const instance = ec2.instances.get(instanceId);
-      if (child) await end(child);
       if (instance) instance.state = state;
     },
     /** Starts a stopped instance again, with the same address, port and tags. */
@@ -59,7 +57,7 @@ export async function startFleet(ec2: Ec2Endpoint, size: number) {
       if (server && instance) await start(server, instance);
     },
     async stop(): Promise<void> {
-      await Promise.all([...processes.values()].map(end));
+      await Promise.all([...running.keys()].map(end));
     },
   };
   try {

@@ -1,10 +1,10 @@
 // The load generator, a process of its own. It sends each request once, at the planned time, and never waits for earlier
-// answers. The parent sends the order, gets the counts while the load runs, and gets every result at the end.
+// answers. The parent sends the order, and gets every result at the end.
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KEEP_ALIVE_MS } from './plan.ts';
-import { CAUSES, type LoadPlan, type PlannedRequest, plannedRequests, type Result } from './requests.ts';
+import { type LoadPlan, type PlannedRequest, plannedRequests, type Result } from './requests.ts';
 
 /** What to send, and to which ports of 127.0.0.1 in turns. */
 export interface LoadOrder {
@@ -14,14 +14,8 @@ export interface LoadOrder {
   readonly timeoutMs?: number;
 }
 
-/** The messages to the parent. */
-export type LoadMessage =
-  | { readonly startedAt: number }
-  | { readonly sent: number; readonly lost: number }
-  | { readonly results: readonly Result[] };
-
-const TIMEOUT_MS = 5000;
-const REPORT_EVERY_MS = 250;
+/** The messages to the parent: Date.now() when the load began, and what happened to every request. */
+export type LoadMessage = { readonly startedAt: number } | { readonly results: readonly Result[] };
 
 // Closes an idle connection before HAProxy does, so that chance does not decide which side closes it.
 const kept = new Agent({ keepAlive: true, timeout: KEEP_ALIVE_MS / 2 });
@@ -31,7 +25,7 @@ async function send(
   { number, method, keptAlive, answerMs }: PlannedRequest,
   port: number,
   timeoutMs: number,
-): Promise<Pick<Result, 'server' | 'cause' | 'detail'>> {
+): Promise<Pick<Result, 'server' | 'cause'>> {
   const timeout = AbortSignal.timeout(timeoutMs);
   const sending = request({
     host: '127.0.0.1',
@@ -46,19 +40,16 @@ async function send(
   try {
     const response = await responseTo(sending.end(body));
     const content = await text(response);
-    const status = String(response.statusCode);
-    if (status !== '200') {
-      return { cause: CAUSES.find((cause) => cause === status) ?? 'other', detail: `status ${status}` };
-    }
+    if (response.statusCode !== 200) return { cause: `${response.statusCode} ${response.statusMessage}` };
     const start = `${number} ${body} `;
     const server = content.slice(start.length);
-    if (content.startsWith(start) && /^i-\w+$/.test(server)) return { server };
-    return { cause: 'other', detail: `wrong answer ${content}` };
+    return content.startsWith(start) && /^i-\w+$/.test(server) ? { server } : { cause: 'wrong answer' };
   } catch (error) {
-    if (timeout.aborted) return { cause: 'timeout' };
+    if (timeout.aborted) return { cause: 'no answer in time' };
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'ECONNRESET' && code !== 'EPIPE') return { cause: 'other', detail: code ?? message };
-    return { cause: sending.reusedSocket ? 'reset on reuse' : 'reset' };
+    if (code !== 'ECONNRESET' && code !== 'EPIPE') return { cause: code ?? message };
+    // A reload can reset a connection that is used again, so that is a cause of its own.
+    return { cause: sending.reusedSocket ? 'reset on a reused connection' : 'reset' };
   }
 }
 
@@ -66,35 +57,23 @@ function responseTo(sending: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => sending.once('response', resolve).on('error', reject));
 }
 
-async function run({ plan, ports, timeoutMs = TIMEOUT_MS }: LoadOrder): Promise<void> {
-  let lost = 0;
-  const startedAt = Date.now();
+async function run({ plan, ports, timeoutMs = 5000 }: LoadOrder): Promise<void> {
   const started = performance.now();
-  report({ startedAt });
+  process.send?.({ startedAt: Date.now() } satisfies LoadMessage);
   const sent: Promise<Result>[] = [];
-  const reporting = setInterval(() => report({ sent: sent.length, lost }), REPORT_EVERY_MS);
   for (const planned of plannedRequests(plan)) {
     // Waits even when the load is late, so that answers are read.
     await sleep(Math.max(0, planned.at - (performance.now() - started)));
     sent.push(resultOf(planned));
   }
   const results = await Promise.all(sent);
-  clearInterval(reporting);
   // Closes the channel after the last message has passed.
   process.send?.({ results } satisfies LoadMessage, () => process.disconnect());
 
   async function resultOf(planned: PlannedRequest): Promise<Result> {
-    const afterDue = () => performance.now() - started - planned.at;
-    // A timer may be a moment early.
-    const lateMs = Math.max(0, afterDue());
     const end = await send(planned, ports[planned.number % ports.length] ?? 0, timeoutMs);
-    if (end.cause) lost += 1;
-    return { at: planned.at, lateMs, ms: afterDue(), ...end };
+    return { at: planned.at, ms: performance.now() - started - planned.at, ...end };
   }
-}
-
-function report(message: LoadMessage): void {
-  process.send?.(message);
 }
 
 process.once('message', (order: LoadOrder) => void run(order));

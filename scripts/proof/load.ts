@@ -4,28 +4,15 @@ import { fileURLToPath } from 'node:url';
 import type { LoadMessage, LoadOrder } from './load-process.ts';
 import type { Result } from './requests.ts';
 
-/** A load that is being sent. */
-export interface Load {
-  /** Date.now() when the load began. */
-  readonly startedAt: number;
-  /** How many requests were sent and lost so far. */
-  readonly counts: { sent: number; lost: number };
-  /** What happened to every request. */
-  readonly results: Promise<readonly Result[]>;
-  stop(): Promise<void>;
-}
-
 /** Starts the load generator. Resolves when the load begins. */
-export async function startLoad(order: LoadOrder): Promise<Load> {
+export async function startLoad(order: LoadOrder) {
   const child = fork(fileURLToPath(new URL('load-process.ts', import.meta.url)));
   const exited = once(child, 'exit');
-  const counts = { sent: 0, lost: 0 };
   const started = Promise.withResolvers<number>();
   const ended = Promise.withResolvers<readonly Result[]>();
   child.on('message', (message: LoadMessage) => {
     if ('results' in message) ended.resolve(message.results);
-    else if ('startedAt' in message) started.resolve(message.startedAt);
-    else Object.assign(counts, message);
+    else started.resolve(message.startedAt);
   });
   void exited.then(([code, signal]) => {
     const error = new Error(`the load generator ended (${signal ?? `exit code ${code}`})`);
@@ -36,10 +23,11 @@ export async function startLoad(order: LoadOrder): Promise<Load> {
   ended.promise.catch(() => {});
   child.send(order);
   return {
+    /** Date.now() when the load began. */
     startedAt: await started.promise,
-    counts,
+    /** What happened to every request. */
     results: ended.promise,
-    async stop() {
+    async stop(): Promise<void> {
       child.kill('SIGKILL');
       await exited;
     },

@@ -3,18 +3,19 @@ import { dirname } from 'node:path';
 import { styleText } from 'node:util';
 import type { Terminal } from '../command.ts';
 import { chartOf } from './chart.ts';
-import { type About, evaluate, type Report, tableOf } from './figures.ts';
+import { evaluate, tableOf } from './figures.ts';
 import type { ScenarioOutcome } from './scenario.ts';
 import { problemsOf, type Run } from './verdict.ts';
 
 /**
  * Prints table and verdict, and then draws the chart. A chart that cannot be written does not hide the figures.
+ * @param about what the run was made with, for `--json`.
  * @returns the exit code.
  * @throws Error when the chart cannot be written.
  */
 export async function report(
   run: Run,
-  about: About,
+  about: object,
   outcomes: readonly ScenarioOutcome[],
   { json, chart }: { readonly json: boolean; readonly chart: string },
   terminal: Terminal,
@@ -24,11 +25,11 @@ export async function report(
   const problems = problemsOf(run, scenarios);
   const say = json ? terminal.err : terminal.out;
   say(`\n${tableOf(figures)}\n`);
-  if (json) terminal.out(JSON.stringify({ ...about, scenarios: figures } satisfies Report));
+  if (json) terminal.out(JSON.stringify({ ...about, scenarios: figures }));
   for (const problem of problems) terminal.err(styleText('red', `not proved: ${problem}`));
   try {
     await mkdir(dirname(chart), { recursive: true });
-    await writeFile(chart, chartOf(run.plan, scenarios, problems));
+    await writeFile(chart, chartOf(run.plan, scenarios, problems.length === 0));
   } catch (error) {
     const { message } = error as Error;
     throw new Error(

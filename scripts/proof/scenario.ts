@@ -109,7 +109,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
     leaving.killedAt = now();
     await fleet.kill(instanceId, instanceId === toWarmPool ? 'stopped' : 'terminated');
     await delivery;
-    say(`${instanceId} killed${sinceHook(leaving)}`);
+    say(`${instanceId} killed`);
     if (instanceId !== toWarmPool) await forget(instanceId, leaving.killedAt + REMEMBERED_MS);
   }
 
@@ -146,8 +146,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
   }
 
   function say(line: string): void {
-    const { sent, lost } = load.counts;
-    options.onProgress(`${(now() / 1000).toFixed(1).padStart(5)} s  ${line}  (${lost} of ${sent} lost so far)`);
+    options.onProgress(`${(now() / 1000).toFixed(1).padStart(5)} s  ${line}`);
   }
 }
 
@@ -168,11 +167,4 @@ export function noteServersOut(
     if (inPlace.some((servers) => servers?.has(leaving.instanceId))) delete leaving.outAt;
     else leaving.outAt ??= now;
   }
-}
-
-function sinceHook({ hookAt, taggedAt, outAt }: ScaleIn): string {
-  if (hookAt === undefined) return '';
-  const after = (time: number | undefined) =>
-    time === undefined ? 'never' : `${((time - hookAt) / 1000).toFixed(2)} s`;
-  return `; from the hook to the tag ${after(taggedAt)}, out of HAProxy ${after(outAt)}`;
 }
