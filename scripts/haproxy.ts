@@ -9,7 +9,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export type HaproxyFiles = ReturnType<typeof filesIn>;
 
 const START_TIMEOUT_MS = 30_000;
-const STOP_TIMEOUT_MS = 5000;
 const ANSWER_TIMEOUT_MS = 5000;
 const POLL_MS = 20;
 
@@ -58,9 +57,7 @@ export async function startHaproxy(
   }
   async function end(signal: NodeJS.Signals): Promise<void> {
     master.kill(signal);
-    const impatience = setTimeout(() => master.kill('SIGKILL'), STOP_TIMEOUT_MS);
     await exited;
-    clearTimeout(impatience);
   }
 
   try {

@@ -25,6 +25,10 @@ const ANSWERED = '#82acdc';
 const RED = '#d1242f';
 const GREEN = '#1a7f37';
 
+const HEADING = 'font-size="15" font-weight="600"';
+const END = 'text-anchor="end"';
+const MIDDLE = 'text-anchor="middle"';
+
 const MARKS = `<defs>
 <circle id="tag" r="3" fill="${INK}"/>
 <path id="out" d="M0,-7.4L4.3,0L0,7.4L-4.3,0Z" fill="${INK}" stroke="#ffffff" stroke-width="1.5"/>
@@ -61,11 +65,11 @@ export function chartOf(plan: Plan, outcomes: readonly Evaluated[], isProved: bo
   const summary = `${scaleInsAt.length} of ${servers} servers are scaled in under ${requestsPerSecond} requests a second`;
   const verdict = isProved ? '' : 'not proved: ';
   const counts = outcomes.map((outcome) => `${SCENARIOS[outcome.name]}: ${lostOf(outcome)}`).join('; ');
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" font-family="system-ui, -apple-system, 'Segoe UI', sans-serif" font-size="11">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" font-family="system-ui, -apple-system, 'Segoe UI', sans-serif" font-size="11" fill="${MUTED}">
 <title>${verdict}${counts}</title>
 ${MARKS}
 <rect width="${WIDTH}" height="${height}" rx="8" fill="#ffffff"/>
-${text(LEFT, 26, summary, { size: 13 })}
+${text(LEFT, 26, summary, 'font-size="13"')}
 ${LEGEND.map(([x, mark, label]) => use(mark, x, 46) + text(x + 10, 50, label)).join('\n')}
 ${panels.join('\n')}
 ${axis(plan, bottom)}
@@ -75,11 +79,11 @@ ${caption(outcomes, isProved, bottom + AXIS + 6)}
 }
 
 function caption(outcomes: readonly Evaluated[], isProved: boolean, y: number): string {
-  if (!isProved) return text(LEFT, y, 'not proved', { size: 13, weight: 600, colour: RED });
+  if (!isProved) return text(LEFT, y, 'not proved', `font-size="13" font-weight="600" fill="${RED}"`);
   if (!outcomes.some(({ name }) => name === 'function')) return '';
   const proved =
     'With the function no request is lost: a server is first tagged, then taken out of HAProxy, and only then killed.';
-  return text(LEFT, y, proved, { size: 13, colour: INK });
+  return text(LEFT, y, proved, `font-size="13" fill="${INK}"`);
 }
 
 /** @param mostLost lost requests of the tallest bar in all panels. */
@@ -99,17 +103,16 @@ function panel(plan: Plan, outcome: Evaluated, mostLost: number, isProved: boole
     return bar(from, Math.min(from + LOST_BIN_MS, loadMs), floor - height, height);
   });
   const success = isProved ? GREEN : MUTED;
-  const colour = figures.lost > 0 ? RED : success;
   return [
-    text(LEFT, 26, SCENARIOS[name], { size: 15, weight: 600, colour: INK }),
-    text(RIGHT, 26, lostOf(outcome), { size: 15, weight: 600, colour, anchor: 'end' }),
-    text(LEFT - 8, TITLE + 10, 'server 1', { anchor: 'end' }),
-    text(LEFT - 8, TITLE + servers * ROW - 2, String(servers), { anchor: 'end' }),
+    text(LEFT, 26, SCENARIOS[name], `${HEADING} fill="${INK}"`),
+    text(RIGHT, 26, lostOf(outcome), `${HEADING} ${END} fill="${figures.lost > 0 ? RED : success}"`),
+    text(LEFT - 8, TITLE + 10, 'server 1', END),
+    text(LEFT - 8, TITLE + servers * ROW - 2, String(servers), END),
     `<g fill="${ANSWERED}">${served.join('')}</g>`,
     line(LEFT, RIGHT, floor, FAINT),
     line(LEFT, RIGHT, floor - LOST, FAINT),
-    text(LEFT - 8, floor - LOST + 4, `${(mostLost * 1000) / LOST_BIN_MS} lost/s`, { anchor: 'end' }),
-    text(LEFT - 8, floor + 4, '0', { anchor: 'end' }),
+    text(LEFT - 8, floor - LOST + 4, `${(mostLost * 1000) / LOST_BIN_MS} lost/s`, END),
+    text(LEFT - 8, floor + 4, '0', END),
     `<g fill="${RED}">${lost.join('')}</g>`,
     ...scaleIns.map((scaleIn) => momentsOf(scaleIn, x, middle(scaleIn.instanceId))),
     use('return', x(returned.at), middle(returned.instanceId)),
@@ -133,8 +136,8 @@ function axis(plan: Plan, y: number): string {
   const step = [1, 2, 5, 10, 20, 50].find((step) => seconds / step <= MOST_TICKS) ?? 100;
   const ticks = Array.from({ length: Math.floor(seconds / step) + 1 }, (_, n) => n * step);
   return [
-    ...ticks.map((tick) => text(xOf(plan, tick * 1000), y + 12, String(tick), { anchor: 'middle' })),
-    text((LEFT + RIGHT) / 2, y + 30, 'seconds', { anchor: 'middle' }),
+    ...ticks.map((tick) => text(xOf(plan, tick * 1000), y + 12, String(tick), MIDDLE)),
+    text((LEFT + RIGHT) / 2, y + 30, 'seconds', MIDDLE),
   ].join('');
 }
 
@@ -165,16 +168,8 @@ function stretchesOf({ results }: Evaluated, instanceId: string): { from: number
   return stretches;
 }
 
-interface TextOptions {
-  readonly size?: number;
-  readonly weight?: number;
-  readonly anchor?: 'start' | 'middle' | 'end';
-  readonly colour?: string;
-}
-
-function text(x: number, y: number, content: string, options: TextOptions = {}): string {
-  const { size = 11, weight = 400, anchor = 'start', colour = MUTED } = options;
-  return `<text x="${x}" y="${y}" font-size="${size}" font-weight="${weight}" text-anchor="${anchor}" fill="${colour}">${content}</text>`;
+function text(x: number, y: number, content: string, attributes = ''): string {
+  return `<text x="${x}" y="${y}" ${attributes}>${content}</text>`;
 }
 
 function use(mark: Mark, x: number, y: number): string {

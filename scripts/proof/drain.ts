@@ -1,17 +1,20 @@
-import { resolve } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { bundle } from '../bundle.ts';
 import { parseOptions, runCommand, type Terminal } from '../command.ts';
 import { programVersion } from '../programs.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
+import { chartOf } from './chart.ts';
 import type { Consumer } from './consumer.ts';
 import { chef } from './consumers/chef.ts';
 import { own } from './consumers/own.ts';
 import { runtimeApi } from './consumers/runtime-api.ts';
 import { script } from './consumers/script.ts';
+import { type Evaluated, evaluate, tableOf } from './figures.ts';
 import { heartbeatArithmetic, planFor } from './plan.ts';
-import { report } from './report.ts';
-import { consumerOf, runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from './scenario.ts';
+import { runScenario, SCENARIOS, type ScenarioName } from './scenario.ts';
+import { problemsOf } from './verdict.ts';
 
 const CONSUMERS: readonly Consumer[] = [own, chef, runtimeApi, script];
 const CONSUMER_NAMES = CONSUMERS.map(({ name }) => name).join(', ');
@@ -69,20 +72,39 @@ export async function main(
   }
   const { zip } = await bundle();
 
-  const outcomes: ScenarioOutcome[] = [];
+  const outcomes: Evaluated[] = [];
   for (const name of scenarios) {
     say(`\n${styleText('bold', SCENARIOS[name])}`);
     // A folder for each scenario, so that its files do not mislead the consumer of the next scenario.
     await using folder = await temporaryFolder('drain-');
-    const stage = { plan, haproxies, consumer: consumerOf(name, options.consumer), zip, folder: folder.path };
-    outcomes.push(await runScenario(name, { ...stage, environment, signal, onProgress }));
+    // A comparison needs a consumer that drops dead servers from haproxy.cfg, and not every consumer does.
+    const stage = { plan, haproxies, consumer: name === 'function' ? consumer : own, zip, folder: folder.path };
+    outcomes.push(evaluate(await runScenario(name, { ...stage, environment, signal, onProgress })));
   }
+  const figures = outcomes.map((outcome) => outcome.figures);
+  say(`\n${tableOf(figures)}\n`);
   const about = { consumer: consumer.name, consumerVersion, haproxy, haproxies };
-  return report({ plan, consumer }, about, outcomes, options, terminal);
+  if (json) terminal.out(JSON.stringify({ ...about, scenarios: figures }));
+  const problems = problemsOf({ plan, consumer }, outcomes);
+  for (const problem of problems) terminal.err(styleText('red', `not proved: ${problem}`));
+  // Comes last, so that a chart that cannot be written does not hide the figures.
+  await writeChart(options.chart, chartOf(plan, outcomes, problems.length === 0));
+  say(`chart: ${options.chart}`);
+  return problems.length > 0 ? 1 : 0;
 
   /** Called from event handlers, where an error would end the process. */
   function onProgress(line: string): void {
     if (!signal.aborted) say(line);
+  }
+}
+
+async function writeChart(file: string, chart: string): Promise<void> {
+  try {
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, chart);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new Error(`--chart is ${JSON.stringify(file)}; expected a file that can be written (${message})`);
   }
 }
 

@@ -41,7 +41,7 @@ export function outcome(name: ScenarioName, given: Given = {}): Evaluated {
     scaleIns,
     returned: { instanceId: ID, at: 8000, tagLeft },
     functionErrors: given.functionErrors ?? [],
-    consumerFailures: given.consumerFailures ?? [],
+    consumerFailures: [...(given.consumerFailures ?? [])],
   });
 }
 

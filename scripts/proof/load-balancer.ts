@@ -37,7 +37,7 @@ export async function startLoadBalancer(options: LoadBalancerOptions, servers: r
     /** The servers to which the current worker sends new requests; undefined when no worker answers. */
     async serversInPlace(): Promise<ReadonlySet<string> | undefined> {
       const rows = parseStatistics(await haproxy.ask('show stat').catch(() => ''));
-      const inPlace = rows?.filter((row) => row.backend === 'web' && row.name.startsWith('i-') && !isOut(row));
+      const inPlace = rows?.filter((row) => row.name.startsWith('i-') && !isOut(row));
       return inPlace && new Set(inPlace.map(({ name }) => name));
     },
   };

@@ -1,35 +1,25 @@
-import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-import type { LoadMessage, LoadOrder } from './load-process.ts';
+import { Worker } from 'node:worker_threads';
+import type { LoadOrder } from './load-worker.ts';
 import type { Result } from './requests.ts';
 
 /** Starts the load generator. Resolves when the load begins. */
 export async function startLoad(order: LoadOrder) {
-  const child = fork(fileURLToPath(new URL('load-process.ts', import.meta.url)));
-  const exited = once(child, 'exit');
-  const started = Promise.withResolvers<number>();
-  const ended = Promise.withResolvers<readonly Result[]>();
-  child.on('message', (message: LoadMessage) => {
-    if ('results' in message) ended.resolve(message.results);
-    else started.resolve(message.startedAt);
-  });
-  void exited.then(([code, signal]) => {
-    const error = new Error(`the load generator ended (${signal ?? `exit code ${code}`})`);
-    started.reject(error);
-    ended.reject(error);
-  });
+  const worker = new Worker(new URL('load-worker.ts', import.meta.url), { workerData: order });
+  const end = new AbortController();
+  const message = async () => (await once(worker, 'message', { signal: end.signal }))[0];
+  const startedAt: number = await message();
+  const results: Promise<readonly Result[]> = message();
   // The scenario may fail before it waits for the results. Then nobody handles this rejection.
-  ended.promise.catch(() => {});
-  child.send(order);
+  results.catch(() => {});
   return {
     /** Date.now() when the load began. */
-    startedAt: await started.promise,
+    startedAt,
     /** What happened to every request. */
-    results: ended.promise,
+    results,
     async stop(): Promise<void> {
-      child.kill('SIGKILL');
-      await exited;
+      end.abort();
+      await worker.terminate();
     },
   };
 }

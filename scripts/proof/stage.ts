@@ -29,12 +29,14 @@ const REGION = 'us-west-2';
 
 /**
  * Starts everything that runs during a scenario, the load last.
- * @returns what was started. Disposing of it ends everything.
+ * @param started gets what ends everything, also if a later start fails.
  */
-export async function setStage(mode: LoadBalancerOptions['mode'], options: StageOptions) {
+export async function setStage(
+  mode: LoadBalancerOptions['mode'],
+  options: StageOptions,
+  started: AsyncDisposableStack,
+) {
   const { plan, haproxies, consumer, zip, folder, environment, signal, onProgress } = options;
-  await using started = new AsyncDisposableStack();
-
   const ec2 = await startEc2Endpoint();
   started.defer(() => ec2.close());
   const fleet = await startFleet(ec2, plan.servers);
@@ -56,17 +58,7 @@ export async function setStage(mode: LoadBalancerOptions['mode'], options: Stage
   signal.throwIfAborted();
   const load = await startLoad({ plan, ports: loadBalancers.map(({ port }) => port) });
   started.defer(() => load.stop());
-
-  const all = started.move();
-  return {
-    ec2,
-    fleet,
-    loadBalancers,
-    consumers,
-    publisher: publisherTo(lambda),
-    load,
-    [Symbol.asyncDispose]: () => all.disposeAsync(),
-  };
+  return { ec2, fleet, loadBalancers, consumers, publisher: publisherTo(lambda), load };
 
   /** Starts the consumer of the nth HAProxy. The starts are spread evenly over the consumer's interval. */
   async function startConsumer(loadBalancer: LoadBalancer, n: number): Promise<RunningConsumer> {

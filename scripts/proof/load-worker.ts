@@ -1,8 +1,9 @@
-// The load generator, a process of its own. It sends each request once, at the planned time, and never waits for earlier
-// answers. The parent sends the order, and gets every result at the end.
+// The load generator, with an event loop of its own. It sends each request once, at the planned time, and never waits for
+// earlier answers. Its messages are Date.now() when the load begins, and at the end the result of every request.
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
 import { KEEP_ALIVE_MS } from './plan.ts';
 import { type LoadPlan, type PlannedRequest, plannedRequests, type Result } from './requests.ts';
 
@@ -13,9 +14,6 @@ export interface LoadOrder {
   /** Milliseconds after which a request without an answer is lost; 5 s by default. */
   readonly timeoutMs?: number;
 }
-
-/** The messages to the parent: Date.now() when the load began, and what happened to every request. */
-export type LoadMessage = { readonly startedAt: number } | { readonly results: readonly Result[] };
 
 // Closes an idle connection before HAProxy does, so that chance does not decide which side closes it.
 const kept = new Agent({ keepAlive: true, timeout: KEEP_ALIVE_MS / 2 });
@@ -59,16 +57,14 @@ function responseTo(sending: ClientRequest): Promise<IncomingMessage> {
 
 async function run({ plan, ports, timeoutMs = 5000 }: LoadOrder): Promise<void> {
   const started = performance.now();
-  process.send?.({ startedAt: Date.now() } satisfies LoadMessage);
+  parentPort?.postMessage(Date.now());
   const sent: Promise<Result>[] = [];
   for (const planned of plannedRequests(plan)) {
     // Waits even when the load is late, so that answers are read.
     await sleep(Math.max(0, planned.at - (performance.now() - started)));
     sent.push(resultOf(planned));
   }
-  const results = await Promise.all(sent);
-  // Closes the channel after the last message has passed.
-  process.send?.({ results } satisfies LoadMessage, () => process.disconnect());
+  parentPort?.postMessage(await Promise.all(sent));
 
   async function resultOf(planned: PlannedRequest): Promise<Result> {
     const end = await send(planned, ports[planned.number % ports.length] ?? 0, timeoutMs);
@@ -76,6 +72,4 @@ async function run({ plan, ports, timeoutMs = 5000 }: LoadOrder): Promise<void> 
   }
 }
 
-process.once('message', (order: LoadOrder) => void run(order));
-// The parent has ended.
-process.on('disconnect', () => process.exit());
+await run(workerData);
