@@ -2,22 +2,14 @@ import { join } from 'node:path';
 import { globalSection, startHaproxy as start } from '../../scripts/haproxy.ts';
 import { parseStatistics } from '../../scripts/haproxy-statistics.ts';
 
-/** A running HAProxy with a stats socket, for a program that uses the Runtime API. */
-export interface SocketHaproxy {
-  readonly socket: string;
-  /** Sends a command to the current worker. */
-  ask(command: string): Promise<string>;
-  /** The state of each server in `show stat`, such as `web/a=DRAIN`, in the order of the configuration. */
-  states(): Promise<string[]>;
-  reload(): Promise<void>;
-  stop(): Promise<void>;
-}
-
-/** Starts HAProxy with these servers in each of these backends. HAProxy never connects to them. */
+/**
+ * Starts HAProxy for a program that uses the Runtime API, with these servers in each of these backends. HAProxy never
+ * connects to them.
+ */
 export async function startHaproxy(
   folder: string,
   { name = 'haproxy', servers, backends = ['web'] }: { name?: string; servers: string[]; backends?: string[] },
-): Promise<SocketHaproxy> {
+) {
   const own = join(folder, name);
   const sections = backends.map((backend) => [
     `backend ${backend}`,
@@ -37,6 +29,7 @@ ${sections.flat().join('\n')}
   return {
     socket: statsSocket,
     ask,
+    /** The state of each server in `show stat`, such as `web/a=DRAIN`, in the order of the configuration. */
     async states() {
       const rows = parseStatistics(await ask('show stat')) ?? [];
       const ofServers = rows.filter(({ name }) => name !== 'BACKEND');
