@@ -39,8 +39,7 @@ export async function setStage(
   const { plan, haproxies, consumer, zip, folder, environment, signal, onProgress } = options;
   const ec2 = await startEc2Endpoint();
   started.defer(() => ec2.close());
-  const fleet = await startFleet(ec2, plan.servers);
-  started.defer(() => fleet.stop());
+  const fleet = await startFleet(ec2, plan.servers, started);
   const loadBalancers: LoadBalancer[] = [];
   for (let n = 1; n <= haproxies; n += 1) {
     const place = { folder: join(folder, `haproxy-${n}`), port: await freePort() };
