@@ -6,31 +6,27 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { isServed } from './haproxy-statistics.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
-const SERVER = { instanceId: 'i-0123456789abcdef0', address: '10.0.0.7' };
-const ID = SERVER.instanceId;
+const ID = 'i-0123456789abcdef0';
+const SERVER = { instanceId: ID, address: '10.0.0.7' };
 
-/** Statistics with the columns that the reader uses, and some others. */
-function csv(...rows: (readonly [name: string, status: string, address: string])[]): string {
+type Row = [name: string, status: string, address: string];
+const DRAINED: Row = [ID, 'DRAIN', ''];
+
+/** Statistics with the columns that count, among others. */
+function csv(...rows: Row[]): string {
   const lines = rows.map(([name, status, address]) => `web,${name},0,${status},7,${address},http,`);
   return ['# pxname,svname,qcur,status,weight,addr,mode,', 'web,FRONTEND,,OPEN,,,http,', ...lines, ''].join('\n');
 }
 
-test.for<[string, [string, string, string][], boolean]>([
+test.for<[string, Row[], boolean]>([
   ['a server named like the instance', [[ID, 'UP', '']], true],
   ['a server with the address of the instance', [['web1', 'no check', '10.0.0.7:8080']], true],
   ['a server with another address', [['web1', 'UP', '10.0.0.70:8080']], false],
   ['a server that is going up', [[ID, 'DOWN 1/2', '']], true],
-  ['a drained server', [[ID, 'DRAIN', '']], false],
+  ['a drained server', [DRAINED], false],
   ['a server in maintenance', [[ID, 'MAINT (via web/i-1)', '']], false],
   ['a server out of balancing', [[ID, 'NOLB', '']], false],
-  [
-    'a server that only one of two backends has drained',
-    [
-      [ID, 'DRAIN', ''],
-      [ID, 'UP', ''],
-    ],
-    true,
-  ],
+  ['a server that only one of two backends has drained', [DRAINED, [ID, 'UP', '']], true],
   ['no server', [], false],
 ])('%s is served or not: %j', async ([, rows, expected]) => {
   expect(await isServed(await statsSocket(csv(...rows)), SERVER)).toBe(expected);
@@ -42,7 +38,6 @@ test('a server without a known address is found by its name only', async () => {
 });
 
 describe('a page', () => {
-  const ANSWER = csv([ID, 'UP', '']);
   const ENVIRONMENT = { HAPROXY_STATS_USER: 'me', HAPROXY_STATS_PASSWORD: 'pässword:1' };
 
   test.for([
@@ -50,48 +45,33 @@ describe('a page', () => {
     ['of the URL, with a lone %', 'me:100%@', {}, 'me:100%'],
     ['of the URL rather than of the environment', 'you:other@', ENVIRONMENT, 'you:other'],
     ['of the environment', '', ENVIRONMENT, 'me:pässword:1'],
+    ['that do not exist', '', {}, undefined],
   ] as const)('gets user and password %s', async ([, userInfo, environment, expected]) => {
-    const host = await page(({ headers }, response) => {
-      const given = Buffer.from(headers.authorization?.replace('Basic ', '') ?? '', 'base64').toString();
-      response.writeHead(given === expected ? 200 : 401).end(ANSWER);
+    const host = await page(({ headers: { authorization } }, response) => {
+      const given = authorization && Buffer.from(authorization.replace('Basic ', ''), 'base64').toString();
+      response.writeHead(given === expected ? 200 : 401).end(csv([ID, 'UP', '']));
     });
     expect(await isServed(`http://${userInfo}${host}/;csv`, SERVER, undefined, environment)).toBe(true);
   });
 
-  test('gets no password if there is none', async () => {
-    const host = await page(({ headers }, response) => {
-      response.writeHead(headers.authorization === undefined ? 200 : 400).end(ANSWER);
-    });
-    expect(await isServed(`http://${host}/;csv`, SERVER, undefined, {})).toBe(true);
-  });
-
-  test('that refuses the password is named without the password, with the ways to give one', async () => {
-    const host = await page((_, response) => response.writeHead(401).end('secret of the page'));
-    const message = await errorOf(`http://me:secret@${host}/;csv`);
-    expect(message).toBe(
-      `--haproxy http://${host}/;csv: HTTP status 401; expected user and password in the URL (percent-encoded), or in HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD`,
-    );
-  });
-
-  test('is read without following its redirect', async () => {
-    let requests = 0;
-    const host = await page((_, response) => {
-      requests += 1;
-      response.writeHead(302, { location: `http://${host}/secret;csv` }).end(ANSWER);
-    });
-    expect(await errorOf(`http://me:secret@${host}/;csv`)).toBe(
-      `--haproxy http://${host}/;csv: HTTP status 302; expected 200`,
-    );
-    expect(requests).toBe(1);
-  });
-
-  test.for(['<html>secret</html>', '# secret,svname,status\n', ''])(
-    'shows nothing of an answer like %j',
-    async (body) => {
-      const host = await page((_, response) => response.end(body));
-      expect(await errorOf(`http://me:secret@${host}/`)).toBe(
-        `--haproxy http://${host}/: the answer is not CSV; expected HAProxy's statistics (a URL ends in ;csv)`,
-      );
+  test.for([
+    [401, 'secret of the page', 'HTTP status 401; expected user and password in the URL'],
+    [302, csv([ID, 'UP', '']), 'HTTP status 302; expected 200'],
+    [200, '<html>secret</html>', 'the answer is no CSV'],
+    [200, '# secret,svname,status\n', 'the answer is no CSV'],
+    [200, '', 'the answer is no CSV'],
+  ] as const)(
+    'that answers %i %j is refused without its words, its password and a second request',
+    async ([status, body, reason]) => {
+      let requests = 0;
+      const host = await page((_, response) => {
+        requests += 1;
+        response.writeHead(status, { location: `http://${host}/secret;csv` }).end(body);
+      });
+      const message = await errorOf(`http://me:secret@${host}/;csv`);
+      expect(message).toContain(`--haproxy http://${host}/;csv: ${reason}`);
+      expect(message).not.toContain('secret');
+      expect(requests).toBe(1);
     },
   );
 

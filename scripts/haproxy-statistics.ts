@@ -7,27 +7,20 @@ export interface Server {
   readonly address: string | undefined;
 }
 
-/** A row of HAProxy's statistics. */
-export interface StatisticsRow {
-  readonly backend: string;
-  /** The name of a server, or FRONTEND or BACKEND. */
-  readonly name: string;
-  /** With the port. Empty when HAProxy does not show addresses. */
-  readonly address: string;
-  readonly status: string;
-}
+type StatisticsRow = NonNullable<ReturnType<typeof parseStatistics>>[number];
 
 /**
  * Reads HAProxy's statistics in CSV format; https://docs.haproxy.org/2.6/management.html#9.1
  * @returns undefined when the text is something else.
  */
-export function parseStatistics(csv: string): StatisticsRow[] | undefined {
+export function parseStatistics(csv: string) {
   const [header = '', ...lines] = csv.trim().split('\n');
   const columns = header.replace(/^# /, '').trim().split(',');
   if (!['pxname', 'svname', 'status'].every((column) => columns.includes(column))) return undefined;
   return lines.map((line) => {
     const cells = line.split(',');
     const cell = (column: string) => cells[columns.indexOf(column)] ?? '';
+    // A server, or FRONTEND or BACKEND. The address has a port, and is empty when HAProxy does not show addresses.
     return { backend: cell('pxname'), name: cell('svname'), address: cell('addr'), status: cell('status') };
   });
 }
@@ -76,7 +69,6 @@ function isUrl(source: string): boolean {
 const ANSWER_TIMEOUT_MS = 5000;
 
 async function fetchPage(source: string, environment: NodeJS.ProcessEnv, signal?: AbortSignal): Promise<string> {
-  if (!URL.canParse(source)) throw new Error('not a URL; a character such as / in a password is written as %2F');
   const url = new URL(source);
   const { HAPROXY_STATS_USER, HAPROXY_STATS_PASSWORD } = environment;
   const [user, password] =
@@ -97,13 +89,13 @@ async function fetchPage(source: string, environment: NodeJS.ProcessEnv, signal?
     redirect: 'manual',
     signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
   });
-  const { ok, status } = response;
-  if (ok) return await response.text();
+  if (response.ok) return await response.text();
   await response.body?.cancel();
-  if (status !== 401) throw new Error(`HTTP status ${status}; expected 200`);
-  throw new Error(
-    'HTTP status 401; expected user and password in the URL (percent-encoded), or in HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD',
-  );
+  const expected =
+    response.status === 401
+      ? 'user and password in the URL (percent-encoded), or in HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD'
+      : '200';
+  throw new Error(`HTTP status ${response.status}; expected ${expected}`);
 }
 
 function reasonOf(error: unknown): string {

@@ -2,42 +2,18 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** The files of one HAProxy. */
-export interface HaproxyFiles {
-  readonly folder: string;
-  readonly configFile: string;
-  /** Holds the process id of the master, which reloads at SIGUSR2. */
-  readonly pidFile: string;
-  /** Serves HAProxy's Runtime API, with level admin. */
-  readonly statsSocket: string;
-  readonly masterSocket: string;
-}
-
-/** A running HAProxy, in master-worker mode. */
-export interface Haproxy extends HaproxyFiles {
-  /**
-   * Sends a command to the Runtime API of the current worker.
-   * @throws Error when no worker answers, which happens for a moment during a reload.
-   */
-  ask(command: string): Promise<string>;
-  /** Reloads the configuration file. Resolves when the new worker answers. */
-  reload(): Promise<void>;
-  /** Ends the master and all workers. */
-  stop(): Promise<void>;
-}
+export type HaproxyFiles = ReturnType<typeof filesIn>;
 
 const START_TIMEOUT_MS = 30_000;
-const STOP_TIMEOUT_MS = 5000;
 const ANSWER_TIMEOUT_MS = 5000;
 const POLL_MS = 20;
 
 /**
- * Starts HAProxy. Makes the folder if the folder is missing.
+ * Starts HAProxy in master-worker mode. The folder is made if it is missing.
  * @param configuration begins with the `globalSection` of the folder.
  * @throws Error with HAProxy's own words when HAProxy refuses the configuration.
  */
@@ -45,7 +21,7 @@ export async function startHaproxy(
   folder: string,
   configuration: string,
   environment: NodeJS.ProcessEnv = process.env,
-): Promise<Haproxy> {
+) {
   const files = filesIn(folder);
   const { configFile, pidFile, statsSocket, masterSocket } = files;
   await mkdir(folder, { recursive: true });
@@ -81,9 +57,7 @@ export async function startHaproxy(
   }
   async function end(signal: NodeJS.Signals): Promise<void> {
     master.kill(signal);
-    const impatience = setTimeout(() => master.kill('SIGKILL'), STOP_TIMEOUT_MS);
     await exited;
-    clearTimeout(impatience);
   }
 
   try {
@@ -94,13 +68,19 @@ export async function startHaproxy(
   }
   return {
     ...files,
+    /**
+     * Sends a command to the Runtime API of the current worker.
+     * @throws Error when no worker answers, which happens for a moment during a reload.
+     */
     ask,
-    async reload() {
+    /** Reloads the configuration file. Resolves when the new worker answers. */
+    async reload(): Promise<void> {
       const before = await worker();
       master.kill('SIGUSR2');
       await nextWorker(before);
     },
-    async stop() {
+    /** Ends the master and all workers. */
+    async stop(): Promise<void> {
       // The workers, old ones too, end with their master, and leave the socket.
       await end('SIGTERM');
       await rm(statsSocket, { force: true });
@@ -117,29 +97,16 @@ export function globalSection(folder: string): string {
 `;
 }
 
-// Linux's limit. HAProxy first binds a socket to a temporary path, which has the process id, and then renames it.
-const LONGEST_SOCKET_PATH = 107;
-const TEMPORARY_SUFFIX = '.1234567.tmp';
-
-/**
- * The files of an HAProxy in this folder.
- * @throws Error that names TMPDIR when the paths of the sockets are too long.
- */
-export function filesIn(folder: string): HaproxyFiles {
-  const masterSocket = join(folder, 'master.sock');
-  const excess = Buffer.byteLength(masterSocket + TEMPORARY_SUFFIX) - LONGEST_SOCKET_PATH;
-  if (excess > 0) {
-    const length = Buffer.byteLength(tmpdir());
-    throw new Error(
-      `TMPDIR is ${JSON.stringify(tmpdir())}, ${length} bytes long; expected at most ${length - excess} bytes, or the paths of HAProxy's sockets are too long`,
-    );
-  }
+/** The files of an HAProxy in this folder. */
+export function filesIn(folder: string) {
   return {
     folder,
     configFile: join(folder, 'haproxy.cfg'),
+    /** Holds the process id of the master, which reloads at SIGUSR2. */
     pidFile: join(folder, 'haproxy.pid'),
+    /** Serves HAProxy's Runtime API, with level admin. */
     statsSocket: join(folder, 'stats.sock'),
-    masterSocket,
+    masterSocket: join(folder, 'master.sock'),
   };
 }
 

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setInterval } from 'node:timers/promises';
 import type { HaproxyFiles } from '../haproxy.ts';
 
 /** A program that reads the removal tag and takes tagged instances out of HAProxy. */
@@ -63,20 +63,18 @@ export interface Surroundings extends HaproxyFiles {
  * @throws the error of the first run. An error of a later run becomes a failure.
  */
 export async function runEvery(intervalMs: number, run: () => Promise<void>): Promise<RunningConsumer> {
+  await run();
   const failures: string[] = [];
   const end = new AbortController();
-  let next = Date.now() + intervalMs;
-  await run();
+  // The end of the interval is an AbortError.
+  const running = keepRunning().catch(() => {});
 
   async function keepRunning(): Promise<void> {
-    for (; ; next = Math.max(Date.now(), next + intervalMs)) {
-      await sleep(Math.max(0, next - Date.now()), undefined, { signal: end.signal }).catch(() => {});
-      if (end.signal.aborted) return;
-      await run().catch((error: unknown) => failures.push(error instanceof Error ? error.message : String(error)));
+    for await (const _ of setInterval(intervalMs, undefined, { signal: end.signal })) {
+      await run().catch((error: Error) => failures.push(error.message));
     }
   }
 
-  const running = keepRunning();
   return {
     failures,
     async stop() {

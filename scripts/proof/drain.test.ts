@@ -1,11 +1,24 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { zipSync } from 'fflate';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fakeTerminal } from '../../test/helpers/terminal.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { main } from './drain.ts';
+import { type Given, outcome } from './fixtures.ts';
+import type { ScenarioName } from './scenario.ts';
+import type { StageOptions } from './stage.ts';
+
+vi.mock('../bundle.ts', () => ({ bundle: async () => ({ zip: new Uint8Array() }) }));
+
+/** What happens in the scenarios, which are made up here. */
+const given: Partial<Record<ScenarioName, Given>> = {};
+vi.mock('./scenario.ts', async (original) => ({
+  ...(await original<typeof import('./scenario.ts')>()),
+  runScenario: async (name: ScenarioName, { consumer, haproxies }: StageOptions) => {
+    const consumerName = haproxies > 1 ? `${haproxies} ${consumer.name}` : consumer.name;
+    return { ...outcome(name, given[name]), consumer: consumerName };
+  },
+}));
 
 test.for([
   ['--heartbeat long', '--heartbeat is "long"; expected seconds, more than 0 and at most 60'],
@@ -14,31 +27,13 @@ test.for([
   ['--consumer none', '--consumer is "none"; expected one of own, chef, runtime-api, script'],
   ['--haproxies 0', '--haproxies is "0"; expected a number from 1 to 4'],
   ['--haproxies 1.5', '--haproxies is "1.5"; expected a number from 1 to 4'],
-  ['--quick', "Unknown option '--quick'"],
 ] as const)('%s is refused', async ([options, reason]) => {
   const { terminal, printed } = fakeTerminal();
   await expect(main(options.split(' '), {}, terminal)).rejects.toThrow(reason);
   expect(printed).toEqual({ out: '', err: '' });
 });
 
-test.for([
-  ['deploy.md', ''],
-  ['missing.zip', ' (ENOENT)'],
-] as const)('--zip %s is refused, and looked up where the user called npm', async ([name, reason]) => {
-  const docs = fileURLToPath(new URL('../../docs', import.meta.url));
-  const error = new Error(`--zip is "${join(docs, name)}"; expected a zip file with the function in index.js${reason}`);
-  await expect(main(['--zip', name], { INIT_CWD: docs }, fakeTerminal().terminal)).rejects.toThrow(error);
-});
-
-test('--help names every option', async () => {
-  const { terminal, printed } = fakeTerminal();
-  expect(await main(['--help'], {}, terminal)).toBe(0);
-  for (const option of ['consumer', 'haproxies', 'short', 'scenario', 'heartbeat', 'zip', 'chart', 'json', 'help']) {
-    expect(printed.out).toContain(`--${option} `);
-  }
-});
-
-describe('before anything starts, the command', () => {
+describe('the command', () => {
   let folder: string;
   let removeFolder: () => Promise<void>;
   beforeEach(async () => {
@@ -46,61 +41,82 @@ describe('before anything starts, the command', () => {
     await givenProgram('haproxy', 'HAProxy version 9.9');
     await givenProgram('aws', 'aws-cli/2.9.19 Python/3.11.2');
     await givenProgram('socat', 'socat by Gerhard Rieger\nsocat version 1.7');
-    await writeFile(join(folder, 'function.zip'), zipSync({ 'index.js': new Uint8Array() }));
+    Object.assign(given, { nothing: { lost: 3 }, careful: { lost: 1 }, function: { lost: 0 } });
   });
   afterEach(() => removeFolder());
 
-  test('names the consumer, and the consumer of the comparisons', async () => {
-    expect(await firstLines('--consumer', 'runtime-api', '--haproxies', '2')).toEqual([
+  test('says what runs, with the own consumer in the comparisons, and the figures of a proof', async () => {
+    const { code, lines, err, svg } = await drain('--consumer', 'runtime-api', '--haproxies', '2', '--heartbeat', '9');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(lines.slice(0, 4)).toEqual([
       'HAProxy 9.9, 2 of them; consumer: runtime-api, AWS CLI 2.9.19, socat 1.7',
       'without anything, careful HAProxy: consumer is own, which drops dead servers from haproxy.cfg every 1.5 s',
-      expect.stringMatching(/^in each scenario 400 requests a second for 73.8 s, 10 of 12 servers leave/),
-      expect.stringMatching(/^heartbeat timeout 8.9 s; it has to be at least .* = 8.90 s$/),
+      expect.stringMatching(/^in each scenario 400 requests a second for 73.9 s, 10 of 12 servers leave/),
+      expect.stringMatching(/^heartbeat timeout 9 s; it has to be at least .* = 8.90 s$/),
     ]);
+    expect(lines).toContainEqual(expect.stringMatching(/^consumer +2 own +2 own +2 runtime-api$/));
+    expect(lines).toContainEqual(expect.stringMatching(/^lost +3 +1 +0$/));
+    expect(lines).toContainEqual(expect.stringMatching(/^ +502 Bad Gateway +3 +1 +0$/));
+    expect(svg.match(/>\d+ of \d+ requests lost</g)).toEqual([
+      '>3 of 14 requests lost<',
+      '>1 of 12 requests lost<',
+      '>0 of 11 requests lost<',
+    ]);
+    expect(svg).toContain('>With the function no request is lost');
+    expect(svg).not.toContain('not proved');
   });
 
-  test('does not name or need a consumer that does not run', async () => {
-    expect(await firstLines('--consumer', 'chef', '--scenario', 'careful')).toEqual([
-      'HAProxy 9.9; consumer: own, part of the proof',
-      expect.stringMatching(/^in each scenario/),
-    ]);
+  test('neither names nor needs a consumer that does not run, and prints only JSON with --json', async () => {
+    const { out, err } = await drain('--consumer', 'chef', '--scenario', 'careful', '--json', '--short');
+    expect(err).toContain('HAProxy 9.9; consumer: own, part of the proof\nin each scenario 300 requests');
+    expect(JSON.parse(out)).toEqual({
+      consumer: 'own',
+      consumerVersion: 'part of the proof',
+      haproxy: '9.9',
+      haproxies: 1,
+      scenarios: [expect.objectContaining({ name: 'careful', consumer: 'own', lost: 1, sent: 12 })],
+    });
   });
 
-  test('says how to install HAProxy', async () => {
-    const PATH = join(folder, 'empty');
-    await expect(main([], { PATH }, fakeTerminal().terminal)).rejects.toThrow(
+  test('says why a run is not proved, shows no success in the chart, and fails', async () => {
+    given.function = { tagLeft: true };
+    const { code, err, svg } = await drain('--scenario', 'function');
+    expect(code).toBe(1);
+    expect(err).toMatch(/^not proved: with the function: .* came back from the warm pool with the tag$/m);
+    expect(svg).toContain('>not proved<');
+    expect(svg).toContain('<title>not proved: with the function: 0 of 11 requests lost<');
+    expect(svg).not.toContain('no request is lost');
+  });
+
+  test('fails after table, JSON and verdict when the chart cannot be written', async () => {
+    given.function = { lost: 1 };
+    const { terminal, printed } = fakeTerminal();
+    const chart = join(folder, 'haproxy', 'drain.svg');
+    const args = ['--json', '--scenario', 'function', '--chart', 'haproxy/drain.svg'];
+    await expect(main(args, { PATH: folder, INIT_CWD: folder }, terminal)).rejects.toThrow(
+      `--chart is "${chart}"; expected a file that can be written (E`,
+    );
+    expect(printed.err).toContain('requests sent');
+    expect(printed.err).toContain('not proved: ');
+    expect(JSON.parse(printed.out)).toMatchObject({ scenarios: [{ lost: 1 }] });
+  });
+
+  test('says how to install HAProxy, and what the consumer needs', async () => {
+    const { terminal } = fakeTerminal();
+    await expect(main([], { PATH: join(folder, 'empty') }, terminal)).rejects.toThrow(
       'haproxy cannot be run; install it (Debian, Ubuntu: apt-get install haproxy; macOS: brew install haproxy)',
     );
-  });
-
-  test('says what the consumer needs', async () => {
-    await expect(start(['--consumer', 'chef'])).rejects.toThrow("Chef's licence is not accepted");
-  });
-
-  test('names a missing TMPDIR', async () => {
-    vi.stubEnv('TMPDIR', join(folder, 'missing'));
-    await expect(start([])).rejects.toThrow(
-      `TMPDIR is "${folder}/missing"; expected a folder that can be written to (ENOENT)`,
-    );
+    await expect(main(['--consumer', 'chef'], { PATH: folder }, terminal)).rejects.toThrow('accepted its licence');
   });
 
   async function givenProgram(name: string, version: string): Promise<void> {
     await writeFile(join(folder, name), `#!/bin/sh\necho '${version}'\n`, { mode: 0o755 });
   }
 
-  function start(args: readonly string[], { terminal } = fakeTerminal()): Promise<number> {
-    return main([...args, '--zip', join(folder, 'function.zip')], { PATH: folder }, terminal);
-  }
-
-  /** The lines before the first scenario. The command ends there. */
-  async function firstLines(...args: string[]): Promise<string[]> {
-    const end = new AbortController();
-    const { terminal, printed } = fakeTerminal(end.signal);
-    const out = (line: string) => {
-      if (line.startsWith('\n')) end.abort(new Error('the first scenario begins'));
-      terminal.out(line);
-    };
-    await expect(start(args, { terminal: { ...terminal, out }, printed })).rejects.toThrow('the first scenario begins');
-    return printed.out.trim().split('\n');
+  async function drain(...args: string[]) {
+    const chart = join(folder, 'drain.svg');
+    const { terminal, printed } = fakeTerminal();
+    const code = await main([...args, '--chart', chart], { PATH: folder }, terminal);
+    return { code, ...printed, lines: printed.out.split('\n'), svg: await readFile(chart, 'utf8') };
   }
 });

@@ -1,19 +1,20 @@
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { styleText } from 'node:util';
-import { unzipSync } from 'fflate';
 import { bundle } from '../bundle.ts';
 import { parseOptions, runCommand, type Terminal } from '../command.ts';
 import { programVersion } from '../programs.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
+import { chartOf } from './chart.ts';
 import type { Consumer } from './consumer.ts';
 import { chef } from './consumers/chef.ts';
 import { own } from './consumers/own.ts';
 import { runtimeApi } from './consumers/runtime-api.ts';
 import { script } from './consumers/script.ts';
-import { fullPlan, heartbeatArithmetic, shortPlan } from './plan.ts';
-import { report } from './report.ts';
-import { consumerOf, runScenario, SCENARIOS, type ScenarioName, type ScenarioOutcome } from './scenario.ts';
+import { type Evaluated, evaluate, tableOf } from './figures.ts';
+import { heartbeatArithmetic, planFor } from './plan.ts';
+import { runScenario, SCENARIOS, type ScenarioName } from './scenario.ts';
+import { problemsOf } from './verdict.ts';
 
 const CONSUMERS: readonly Consumer[] = [own, chef, runtimeApi, script];
 const CONSUMER_NAMES = CONSUMERS.map(({ name }) => name).join(', ');
@@ -29,8 +30,7 @@ Counts the requests that a real HAProxy loses while servers are scaled in, witho
                        ${CONSUMER_NAMES}; default: ${own.name}
   --haproxies N        number of HAProxies that share the load, 1 to ${MOST_HAPROXIES}; default: 1
   --scenario NAME      only this scenario: ${SCENARIO_NAMES} (may be repeated)
-  --heartbeat SECONDS  heartbeat timeout of the lifecycle hook; default: long enough for the consumer
-  --zip FILE           zip file of another function; default: the function in src
+  --heartbeat SECONDS  heartbeat timeout of the lifecycle hook; default: what the consumer needs
   --chart FILE         file for the chart; default: dist/drain.svg
   --json               print only JSON on standard output, and everything else on standard error
   --help               print this help`;
@@ -48,19 +48,18 @@ export async function main(
   const { json, haproxies, scenarios } = options;
   const { signal } = terminal;
   const say = json ? terminal.err : terminal.out;
-  const givenZip = options.zip === undefined ? undefined : await readZip(options.zip);
-  const plan = (options.short ? shortPlan : fullPlan)(options.consumer, options);
+  const plan = planFor(options.consumer, options.short, options.heartbeatMs);
   const haproxy = programVersion(['haproxy', '-v'], environment);
   const consumer = scenarios.includes('function') ? options.consumer : own;
   const consumerVersion = await consumer.requirement(environment);
   signal.throwIfAborted();
-  const comparisons = scenarios.filter((name) => name !== 'function');
   const several = haproxies > 1 ? `, ${haproxies} of them` : '';
   say(`HAProxy ${haproxy}${several}; consumer: ${consumer.name}, ${consumerVersion}`);
+  const comparisons = scenarios.filter((name) => name !== 'function').map((name) => SCENARIOS[name]);
   if (consumer !== own && comparisons.length > 0) {
-    const names = comparisons.map((name) => SCENARIOS[name]).join(', ');
+    const interval = `${own.intervalMs / 1000} s`;
     say(
-      `${names}: consumer is ${own.name}, which drops dead servers from haproxy.cfg every ${own.intervalMs / 1000} s`,
+      `${comparisons.join(', ')}: consumer is ${own.name}, which drops dead servers from haproxy.cfg every ${interval}`,
     );
   }
   say(
@@ -71,18 +70,27 @@ export async function main(
     const needed = heartbeatArithmetic(consumer).sentence;
     say(`heartbeat timeout ${plan.heartbeatMs / 1000} s; it has to be at least ${needed}`);
   }
-  const zip = givenZip ?? (await bundle()).zip;
+  const { zip } = await bundle();
 
-  const outcomes: ScenarioOutcome[] = [];
+  const outcomes: Evaluated[] = [];
   for (const name of scenarios) {
     say(`\n${styleText('bold', SCENARIOS[name])}`);
     // A new folder for each scenario, because old files could mislead the consumer.
     await using folder = await temporaryFolder('drain-');
-    const stage = { plan, consumer: consumerOf(name, options.consumer), zip, folder: folder.path, environment, signal };
-    outcomes.push(await runScenario(name, { ...stage, onProgress }));
+    // A comparison needs a consumer that drops dead servers from haproxy.cfg, and not every consumer does.
+    const stage = { plan, haproxies, consumer: name === 'function' ? consumer : own, zip, folder: folder.path };
+    outcomes.push(evaluate(await runScenario(name, { ...stage, environment, signal, onProgress })));
   }
+  const figures = outcomes.map((outcome) => outcome.figures);
+  say(`\n${tableOf(figures)}\n`);
   const about = { consumer: consumer.name, consumerVersion, haproxy, haproxies };
-  return report({ plan, consumer }, about, outcomes, options, terminal);
+  if (json) terminal.out(JSON.stringify({ ...about, scenarios: figures }));
+  const problems = problemsOf({ plan, consumer }, outcomes);
+  for (const problem of problems) terminal.err(styleText('red', `not proved: ${problem}`));
+  // Comes last, so that a chart that cannot be written does not hide the figures.
+  await writeChart(options.chart, chartOf(plan, outcomes, problems.length === 0));
+  say(`chart: ${options.chart}`);
+  return problems.length > 0 ? 1 : 0;
 
   /** Called from event handlers, where an error would end the process. */
   function onProgress(line: string): void {
@@ -90,18 +98,14 @@ export async function main(
   }
 }
 
-/** @throws Error that names the file when it cannot be read, or holds no function. */
-async function readZip(file: string): Promise<Uint8Array> {
-  const expected = `--zip is ${JSON.stringify(file)}; expected a zip file with the function in index.js`;
-  const zip = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw new Error(`${expected} (${error.code})`, { cause: error });
-  });
+async function writeChart(file: string, chart: string): Promise<void> {
   try {
-    if (Object.keys(unzipSync(zip)).some((name) => /^index\.[cm]?js$/.test(name))) return zip;
-  } catch {
-    // Not a zip file.
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, chart);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new Error(`--chart is ${JSON.stringify(file)}; expected a file that can be written (${message})`);
   }
-  throw new Error(expected);
 }
 
 /**
@@ -119,14 +123,11 @@ function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv) {
       scenario: { type: 'string', multiple: true, default: Object.keys(SCENARIOS) },
       heartbeat: { type: 'string' },
       help: { type: 'boolean', default: false },
-      zip: { type: 'string' },
       chart: { type: 'string' },
     },
   });
   if (values.help) return undefined;
-  const { short, json, zip, chart, heartbeat } = values;
-  // npm runs the command in the project's folder, wherever the user called npm.
-  const inFolderOfUser = (file: string) => resolve(environment.INIT_CWD ?? '', file);
+  const { short, json, chart, heartbeat } = values;
 
   const consumer = CONSUMERS.find(({ name }) => name === values.consumer);
   if (!consumer) throw unexpected('consumer', values.consumer, `one of ${CONSUMER_NAMES}`);
@@ -149,8 +150,8 @@ function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv) {
     haproxies,
     scenarios,
     heartbeatMs: heartbeat === undefined ? undefined : seconds * 1000,
-    zip: zip === undefined ? undefined : inFolderOfUser(zip),
-    chart: chart === undefined ? 'dist/drain.svg' : inFolderOfUser(chart),
+    // npm runs the command in the project's folder, wherever the user called npm.
+    chart: chart === undefined ? 'dist/drain.svg' : resolve(environment.INIT_CWD ?? '', chart),
   };
 }
 

@@ -1,23 +1,7 @@
 import { align } from '../table.ts';
-import { CAUSES, type Cause } from './requests.ts';
 import { SCENARIOS, type ScenarioOutcome } from './scenario.ts';
 
-/** The JSON that `--json` prints. */
-export interface Report extends About {
-  readonly scenarios: readonly Figures[];
-}
-
-/** The programs of a run. */
-export interface About {
-  /** The consumer of the scenario with the function; without this scenario, the consumer of the comparisons. */
-  readonly consumer: string;
-  readonly consumerVersion: string;
-  /** HAProxy's version. */
-  readonly haproxy: string;
-  readonly haproxies: number;
-}
-
-/** The figures of a scenario; times in milliseconds. */
+/** The figures of a scenario, as `--json` prints them; times in milliseconds. */
 export type Figures = ReturnType<typeof figuresOf>;
 
 export interface Evaluated extends ScenarioOutcome {
@@ -30,9 +14,10 @@ export function evaluate(outcome: ScenarioOutcome): Evaluated {
 
 function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutcome) {
   const latencies = results.filter(({ server }) => server !== undefined).map(({ ms }) => ms);
-  const lostByCause = Object.fromEntries(
-    CAUSES.map((cause) => [cause, results.filter((result) => result.cause === cause).length]),
-  ) as Record<Cause, number>;
+  const lostByCause: Record<string, number> = {};
+  for (const { cause } of results) {
+    if (cause !== undefined) lostByCause[cause] = (lostByCause[cause] ?? 0) + 1;
+  }
   return {
     name,
     consumer,
@@ -43,8 +28,6 @@ function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutc
     // Latencies of answered requests, from the due time of each request.
     p50Ms: percentile(latencies, 50),
     p99Ms: percentile(latencies, 99),
-    // The longest time by which the load generator sent a request too late.
-    latestMs: Math.round(results.reduce((latest, { lateMs }) => Math.max(latest, lateMs), 0)),
     scaleIns: scaleIns.length,
     hookToTagMs: spread(scaleIns.map(({ hookAt, taggedAt }) => between(hookAt, taggedAt))),
     tagToOutMs: spread(scaleIns.map(({ taggedAt, outAt }) => between(taggedAt, outAt))),
@@ -69,19 +52,9 @@ function percentile(values: readonly number[], rank: number): number | null {
   return value === undefined ? null : Math.round(value);
 }
 
-const CAUSE_NAMES: Readonly<Record<Cause, string>> = {
-  reset: 'reset',
-  'reset on reuse': 'reset on a reused connection',
-  '502': '502 Bad Gateway',
-  '503': '503 Service Unavailable',
-  '504': '504 Gateway Timeout',
-  timeout: 'no answer in time',
-  other: 'other',
-};
-
 /** The figures of the scenarios side by side, as lines of text. */
 export function tableOf(figures: readonly Figures[]): string {
-  const causes = CAUSES.filter((cause) => figures.some(({ lostByCause }) => lostByCause[cause] > 0));
+  const causes = new Set(figures.flatMap(({ lostByCause }) => Object.keys(lostByCause)));
   const row = (label: string, cell: (figures: Figures) => string) => [label, ...figures.map(cell)];
   return align([
     row('', ({ name }) => SCENARIOS[name]),
@@ -89,7 +62,7 @@ export function tableOf(figures: readonly Figures[]): string {
     row('requests sent', ({ sent }) => count(sent)),
     row('answered', ({ answered }) => count(answered)),
     row('lost', ({ lost }) => count(lost)),
-    ...causes.map((cause) => row(`  ${CAUSE_NAMES[cause]}`, ({ lostByCause }) => count(lostByCause[cause]))),
+    ...[...causes].sort().map((cause) => row(`  ${cause}`, ({ lostByCause }) => count(lostByCause[cause] ?? 0))),
     row('latency, p50', ({ p50Ms }) => milliseconds(p50Ms)),
     row('latency, p99', ({ p99Ms }) => milliseconds(p99Ms)),
     row('scale-ins', ({ scaleIns }) => count(scaleIns)),

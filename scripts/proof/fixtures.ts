@@ -32,7 +32,7 @@ export function outcome(name: ScenarioName, given: Given = {}): Evaluated {
   const { lost = 0, results = [], tagLeft = false, servesAgain = true, scaleIns = [ON_TIME] } = given;
   const answers = Array.from({ length: 10 }, (_, n) => answered({ at: n * 1000 }));
   const afterReturn = answered({ at: 9000, server: servesAgain ? ID : OTHER });
-  const losses = Array.from({ length: lost }, () => failed({ cause: '502' }));
+  const losses = Array.from({ length: lost }, () => failed('502 Bad Gateway'));
   return evaluate({
     name,
     consumer: consumer.name,
@@ -41,16 +41,16 @@ export function outcome(name: ScenarioName, given: Given = {}): Evaluated {
     scaleIns,
     returned: { instanceId: ID, at: 8000, tagLeft },
     functionErrors: given.functionErrors ?? [],
-    consumerFailures: given.consumerFailures ?? [],
+    consumerFailures: [...(given.consumerFailures ?? [])],
   });
 }
 
 export function answered(how: Partial<Result> = {}): Result {
-  return { at: 5000, lateMs: 0, ms: 200, server: OTHER, ...how };
+  return { at: 5000, ms: 200, server: OTHER, ...how };
 }
 
-export function failed(how: Pick<Result, 'cause' | 'detail'>): Result {
-  return { at: 5000, lateMs: 0, ms: 1, ...how };
+export function failed(cause: string): Result {
+  return { at: 5000, ms: 1, cause };
 }
 
 /** The surroundings of a consumer in this folder. By default nothing listens at their addresses. */

@@ -1,4 +1,4 @@
-import { globalSection, type Haproxy, startHaproxy } from '../haproxy.ts';
+import { globalSection, startHaproxy } from '../haproxy.ts';
 import { isOut, parseStatistics } from '../haproxy-statistics.ts';
 import { KEEP_ALIVE_MS } from './plan.ts';
 
@@ -20,22 +20,13 @@ export interface LoadBalancerOptions {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-export interface LoadBalancer extends Haproxy {
-  readonly port: number;
-  /** The configuration without the server lines, which belong at its end. */
-  readonly staticConfiguration: string;
-  /** The servers to which the current worker sends new requests; undefined when no worker answers. */
-  serversInPlace(): Promise<ReadonlySet<string> | undefined>;
-}
+export type LoadBalancer = Awaited<ReturnType<typeof startLoadBalancer>>;
 
 /**
  * Starts HAProxy with these servers.
  * @throws Error with HAProxy's own words when HAProxy refuses the configuration.
  */
-export async function startLoadBalancer(
-  options: LoadBalancerOptions,
-  servers: readonly ServerLine[],
-): Promise<LoadBalancer> {
+export async function startLoadBalancer(options: LoadBalancerOptions, servers: readonly ServerLine[]) {
   const { folder, port, environment } = options;
   const staticConfiguration = configuration(options);
   const haproxy = await startHaproxy(folder, staticConfiguration + serverLines(servers), environment);
@@ -43,9 +34,10 @@ export async function startLoadBalancer(
     ...haproxy,
     port,
     staticConfiguration,
-    async serversInPlace() {
+    /** The servers to which the current worker sends new requests; undefined when no worker answers. */
+    async serversInPlace(): Promise<ReadonlySet<string> | undefined> {
       const rows = parseStatistics(await haproxy.ask('show stat').catch(() => ''));
-      const inPlace = rows?.filter((row) => row.backend === 'web' && row.name.startsWith('i-') && !isOut(row));
+      const inPlace = rows?.filter((row) => row.name.startsWith('i-') && !isOut(row));
       return inPlace && new Set(inPlace.map(({ name }) => name));
     },
   };

@@ -1,20 +1,7 @@
 import type { Consumer } from './consumer.ts';
 
-/** The events of every scenario. Times are in milliseconds since the load began. */
-export interface Plan {
-  /** Seed of the load's random choices: the same seed gives the same load. */
-  readonly seed: number;
-  readonly requestsPerSecond: number;
-  readonly loadMs: number;
-  readonly servers: number;
-  readonly haproxies: number;
-  /** The heartbeat timeout of the lifecycle hook. */
-  readonly heartbeatMs: number;
-  /** One entry for each instance that leaves. The first instance goes back to the warm pool. */
-  readonly scaleInsAt: readonly number[];
-  /** When the first instance comes back from the warm pool. */
-  readonly returnAt: number;
-}
+/** What happens in every scenario, and when. Times are in milliseconds since the load began. */
+export type Plan = ReturnType<typeof planFor>;
 
 /** Milliseconds that the servers take to answer, evenly distributed over this range. */
 export const ANSWER_MS = { shortest: 20, longest: 400 } as const;
@@ -48,36 +35,35 @@ export function lastRequestsMs({ reloads }: Consumer): number {
   return (reloads ? KEEP_ALIVE_MS : 0) + ANSWER_MS.longest;
 }
 
-export interface PlanOptions {
-  readonly haproxies?: number;
-  /** Replaces the heartbeat timeout that follows from the consumer. */
-  readonly heartbeatMs?: number | undefined;
-}
-
 /** Ten scale-ins, four one by one and two times three together, under at least 20,000 requests. */
-export function fullPlan(consumer: Consumer, options: PlanOptions = {}): Plan {
+const FULL = {
+  requestsPerSecond: 400,
+  servers: 12,
   // Each scale-in comes at another point in the interval of the consumer, and of the comparisons' builder.
-  const scaleIns = [1.29, 3.06, 5.9, 7.7, 9.46, 9.46, 9.46, 12.35, 12.35, 12.35];
-  const timing = timingOf(consumer, options, { scaleIns, leastStepMs: 3000, servesAgainMs: 8000 });
-  return { ...timing, seed: 1, requestsPerSecond: 400, servers: 12 };
-}
+  scaleIns: [1.29, 3.06, 5.9, 7.7, 9.46, 9.46, 9.46, 12.35, 12.35, 12.35],
+  leastStepMs: 3000,
+  servesAgainMs: 8000,
+};
 
 /** Three scale-ins, one alone and two together. */
-export function shortPlan(consumer: Consumer, options: PlanOptions = {}): Plan {
-  const timing = timingOf(consumer, options, { scaleIns: [0.53, 1.13, 1.13], leastStepMs: 1500, servesAgainMs: 4000 });
-  return { ...timing, seed: 1, requestsPerSecond: 300, servers: 5 };
-}
+const SHORT = {
+  requestsPerSecond: 300,
+  servers: 5,
+  scaleIns: [0.53, 1.13, 1.13],
+  leastStepMs: 1500,
+  servesAgainMs: 4000,
+};
 
-function timingOf(
-  consumer: Consumer,
-  { haproxies = 1, heartbeatMs: given }: PlanOptions,
-  { scaleIns, leastStepMs, servesAgainMs }: { scaleIns: number[]; leastStepMs: number; servesAgainMs: number },
-) {
+/** @param given a heartbeat timeout that replaces the one that the consumer needs. */
+export function planFor(consumer: Consumer, short = false, given?: number) {
+  const { requestsPerSecond, servers, scaleIns, leastStepMs, servesAgainMs } = short ? SHORT : FULL;
   const { intervalMs, runMs } = consumer;
   const heartbeatMs = given ?? heartbeatArithmetic(consumer).ms;
+  // One entry for each instance that leaves. The first instance goes to the warm pool.
   const scaleInsAt = scaleIns.map((steps) => Math.round(steps * Math.max(intervalMs, leastStepMs)));
+  // When the first instance comes back.
   const returnAt = Math.max(...scaleInsAt) + heartbeatMs + 500;
   // The consumer's next run sees the instance that came back.
   const loadMs = returnAt + intervalMs + runMs + servesAgainMs;
-  return { haproxies, heartbeatMs, scaleInsAt, returnAt, loadMs };
+  return { requestsPerSecond, servers, heartbeatMs, scaleInsAt, returnAt, loadMs };
 }

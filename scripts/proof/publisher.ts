@@ -21,10 +21,8 @@ export function publisherTo(lambda: LambdaProcess) {
     errors,
     /** Sends a lifecycle message. Resolves when the function has handled it, or has failed. */
     publish(sample: Sample, instanceId: string): Promise<void> {
-      const delivery = previous.then(() => deliver(sample, instanceId));
-      // The caller gets the error of a failed delivery. The error does not stop the next message.
-      previous = delivery.catch(() => {});
-      return delivery;
+      previous = previous.then(() => deliver(sample, instanceId));
+      return previous;
     },
   };
 }

@@ -14,11 +14,11 @@ export interface PlannedRequest {
   readonly answerMs: number;
 }
 
-export type LoadPlan = Pick<Plan, 'seed' | 'requestsPerSecond' | 'loadMs'>;
+export type LoadPlan = Pick<Plan, 'requestsPerSecond' | 'loadMs'>;
 
 /** The requests of a plan, in order. The same plan always gives the same requests. */
-export function plannedRequests({ seed, requestsPerSecond, loadMs }: LoadPlan): PlannedRequest[] {
-  const random = xoroshiro128plus(seed);
+export function plannedRequests({ requestsPerSecond, loadMs }: LoadPlan): PlannedRequest[] {
+  const random = xoroshiro128plus(1);
   return Array.from({ length: Math.floor((loadMs * requestsPerSecond) / 1000) }, (_, number) => ({
     number,
     at: (number * 1000) / requestsPerSecond,
@@ -28,21 +28,14 @@ export function plannedRequests({ seed, requestsPerSecond, loadMs }: LoadPlan): 
   }));
 }
 
-/** Causes of a loss. "reset on reuse" is separate, because a reload can reset a connection that is used again. */
-export const CAUSES = ['reset', 'reset on reuse', '502', '503', '504', 'timeout', 'other'] as const;
-export type Cause = (typeof CAUSES)[number];
-
-/** The result of one request. */
+/** What happened to one request. Times are in milliseconds. */
 export interface Result {
-  /** When the request was due, in milliseconds since the load began. */
+  /** When the request was due, since the load began. */
   readonly at: number;
-  /** Milliseconds from the due time until the request was sent. A high value means that the machine is too busy. */
-  readonly lateMs: number;
-  /** Milliseconds from the due time to the end of the request. */
+  /** From the due time to the end of the request. */
   readonly ms: number;
   /** The server that answered. A lost request has a `cause` instead. */
   readonly server?: string;
-  readonly cause?: Cause;
-  /** The actual answer or error, where the cause is not enough. */
-  readonly detail?: string;
+  /** How the request was lost, such as "reset" or "502 Bad Gateway". */
+  readonly cause?: string;
 }

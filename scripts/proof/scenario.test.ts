@@ -1,13 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { own } from './consumers/own.ts';
-import { consumer, ID, OTHER } from './fixtures.ts';
-import { consumerOf, noteServersOut, type ScaleIn } from './scenario.ts';
-
-test('all comparisons have the same consumer', () => {
-  expect(consumerOf('nothing', consumer)).toBe(own);
-  expect(consumerOf('careful', consumer)).toBe(own);
-  expect(consumerOf('function', consumer)).toBe(consumer);
-});
+import { ID, OTHER } from './fixtures.ts';
+import { noteServersOut, type ScaleIn } from './scenario.ts';
 
 describe('an instance is out of HAProxy', () => {
   test('when it is out of the last of several HAProxies', () => {

@@ -1,8 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEFAULT_TAG } from '../../src/settings.ts';
-import type { Consumer } from './consumer.ts';
-import { own } from './consumers/own.ts';
-import type { Result } from './requests.ts';
 import { type StageOptions, setStage } from './stage.ts';
 
 /** The scenarios, named after the protection of requests. */
@@ -12,14 +9,6 @@ export const SCENARIOS = {
   function: 'with the function',
 } as const;
 export type ScenarioName = keyof typeof SCENARIOS;
-
-/**
- * The consumer of a scenario. All comparisons have the same consumer, because a comparison needs a consumer that drops
- * dead servers from haproxy.cfg. Not every consumer does so.
- */
-export function consumerOf(name: ScenarioName, chosen: Consumer): Consumer {
-  return name === 'function' ? chosen : own;
-}
 
 /** One instance that left. Times are in milliseconds since the load began; a time is absent if the event did not happen. */
 export interface ScaleIn {
@@ -31,37 +20,19 @@ export interface ScaleIn {
   killedAt?: number;
 }
 
-/** The instance that came back from the warm pool. `at` is in milliseconds since the load began. */
-export interface WarmPoolReturn {
-  readonly instanceId: string;
-  readonly at: number;
-  readonly tagLeft: boolean;
-}
-
-export interface ScenarioOutcome {
-  readonly name: ScenarioName;
-  /** The name of the consumer that ran. */
-  readonly consumer: string;
-  readonly instanceIds: readonly string[];
-  readonly results: readonly Result[];
-  readonly scaleIns: readonly ScaleIn[];
-  readonly returned: WarmPoolReturn;
-  /** The errors that the function threw. */
-  readonly functionErrors: readonly string[];
-  /** A sentence for each run of a consumer that failed. */
-  readonly consumerFailures: readonly string[];
-}
+export type ScenarioOutcome = Awaited<ReturnType<typeof runScenario>>;
 
 const WATCH_EVERY_MS = 50;
 /** EC2 forgets a terminated instance after about an hour, but in the proof after this time. */
 const REMEMBERED_MS = 500;
 
 /** Starts everything, runs one scenario, and ends everything. */
-export async function runScenario(name: ScenarioName, options: StageOptions): Promise<ScenarioOutcome> {
+export async function runScenario(name: ScenarioName, options: StageOptions) {
   const { plan, consumer, signal } = options;
   const withFunction = name === 'function';
-  await using stage = await setStage(name === 'careful' ? 'careful' : 'plain', options);
-  const { ec2, fleet, loadBalancers, consumers, publisher, load } = stage;
+  await using started = new AsyncDisposableStack();
+  const mode = name === 'careful' ? 'careful' : 'plain';
+  const { ec2, fleet, loadBalancers, consumers, publisher, load } = await setStage(mode, options, started);
   const instanceIds = fleet.servers.map(({ instanceId }) => instanceId);
   const [toWarmPool = ''] = instanceIds;
   const scaleIns: ScaleIn[] = [];
@@ -80,9 +51,10 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
       consumer: consumer.name,
       instanceIds,
       results: await loading,
-      scaleIns,
+      scaleIns: scaleIns as readonly ScaleIn[],
+      /** The instance that came back from the warm pool. */
       returned: await returning,
-      functionErrors: publisher.errors,
+      functionErrors: publisher.errors as readonly string[],
       consumerFailures: consumers.flatMap(({ failures }) => failures),
     };
   } finally {
@@ -109,7 +81,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
     leaving.killedAt = now();
     await fleet.kill(instanceId, instanceId === toWarmPool ? 'stopped' : 'terminated');
     await delivery;
-    say(`${instanceId} killed${sinceHook(leaving)}`);
+    say(`${instanceId} killed`);
     if (instanceId !== toWarmPool) await forget(instanceId, leaving.killedAt + REMEMBERED_MS);
   }
 
@@ -121,7 +93,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
     ec2.instances.delete(instanceId);
   }
 
-  async function comeBack(instanceId: string): Promise<WarmPoolReturn> {
+  async function comeBack(instanceId: string) {
     await waitUntil(plan.returnAt);
     await fleet.restart(instanceId);
     if (withFunction) await publisher.publish('launching-from-warm-pool', instanceId);
@@ -146,8 +118,7 @@ export async function runScenario(name: ScenarioName, options: StageOptions): Pr
   }
 
   function say(line: string): void {
-    const { sent, lost } = load.counts;
-    options.onProgress(`${(now() / 1000).toFixed(1).padStart(5)} s  ${line}  (${lost} of ${sent} lost so far)`);
+    options.onProgress(`${(now() / 1000).toFixed(1).padStart(5)} s  ${line}`);
   }
 }
 
@@ -168,11 +139,4 @@ export function noteServersOut(
     if (inPlace.some((servers) => servers?.has(leaving.instanceId))) delete leaving.outAt;
     else leaving.outAt ??= now;
   }
-}
-
-function sinceHook({ hookAt, taggedAt, outAt }: ScaleIn): string {
-  if (hookAt === undefined) return '';
-  const after = (time: number | undefined) =>
-    time === undefined ? 'never' : `${((time - hookAt) / 1000).toFixed(2)} s`;
-  return `; from the hook to the tag ${after(taggedAt)}, out of HAProxy ${after(outAt)}`;
 }

@@ -12,6 +12,7 @@ import { publisherTo } from './publisher.ts';
 
 export interface StageOptions {
   readonly plan: Plan;
+  readonly haproxies: number;
   /** Started beside each HAProxy. */
   readonly consumer: Consumer;
   /** The bundled function. */
@@ -28,18 +29,19 @@ const REGION = 'us-west-2';
 
 /**
  * Starts everything that runs during a scenario, the load last.
- * @returns the started parts. Disposing of the result ends all parts.
+ * @param started gets what ends everything, also if a later start fails.
  */
-export async function setStage(mode: LoadBalancerOptions['mode'], options: StageOptions) {
-  const { plan, consumer, zip, folder, environment, signal, onProgress } = options;
-  await using started = new AsyncDisposableStack();
-
+export async function setStage(
+  mode: LoadBalancerOptions['mode'],
+  options: StageOptions,
+  started: AsyncDisposableStack,
+) {
+  const { plan, haproxies, consumer, zip, folder, environment, signal, onProgress } = options;
   const ec2 = await startEc2Endpoint();
   started.defer(() => ec2.close());
-  const fleet = await startFleet(ec2, plan.servers);
-  started.defer(() => fleet.stop());
+  const fleet = await startFleet(ec2, plan.servers, started);
   const loadBalancers: LoadBalancer[] = [];
-  for (let n = 1; n <= plan.haproxies; n += 1) {
+  for (let n = 1; n <= haproxies; n += 1) {
     const place = { folder: join(folder, `haproxy-${n}`), port: await freePort() };
     const loadBalancer = await startLoadBalancer({ ...place, mode, environment }, fleet.servers);
     started.defer(() => loadBalancer.stop());
@@ -48,25 +50,18 @@ export async function setStage(mode: LoadBalancerOptions['mode'], options: Stage
   const lambda = await startLambda(zip, { environment: { AWS_ENDPOINT_URL: ec2.url }, region: REGION, signal });
   started.defer(() => lambda.stop());
   signal.throwIfAborted();
-  const consumers = await allOrError(loadBalancers.map(startConsumer));
+  const starting = loadBalancers.map(startConsumer);
+  // If one start fails, the other consumers must be known to be ended.
+  await Promise.allSettled(starting);
+  const consumers = await Promise.all(starting);
   signal.throwIfAborted();
   const load = await startLoad({ plan, ports: loadBalancers.map(({ port }) => port) });
   started.defer(() => load.stop());
-
-  const all = started.move();
-  return {
-    ec2,
-    fleet,
-    loadBalancers,
-    consumers,
-    publisher: publisherTo(lambda),
-    load,
-    [Symbol.asyncDispose]: () => all.disposeAsync(),
-  };
+  return { ec2, fleet, loadBalancers, consumers, publisher: publisherTo(lambda), load };
 
   /** Starts the consumer of the nth HAProxy. The starts are spread evenly over the consumer's interval. */
   async function startConsumer(loadBalancer: LoadBalancer, n: number): Promise<RunningConsumer> {
-    await sleep((n * consumer.intervalMs) / plan.haproxies, undefined, { signal });
+    await sleep((n * consumer.intervalMs) / haproxies, undefined, { signal });
     const running = await consumer.start({
       ...loadBalancer,
       serverPort: fleet.port,
@@ -80,12 +75,6 @@ export async function setStage(mode: LoadBalancerOptions['mode'], options: Stage
     started.defer(() => running.stop());
     return running;
   }
-}
-
-/** Waits until all promises are settled, so that everything that was started can be stopped. */
-async function allOrError<T>(promises: readonly Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(promises);
-  return await Promise.all(promises);
 }
 
 /** The environment of `npm run drain`, with the AWS variables for the local endpoint. */

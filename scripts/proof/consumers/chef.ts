@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { programVersion } from '../../programs.ts';
 import type { Consumer, Surroundings } from '../consumer.ts';
-import { startProcessGroup } from '../process-group.ts';
+import { startProgram } from '../program.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../../examples/chef', import.meta.url));
 const OWN_COOKBOOKS = fileURLToPath(new URL('chef/cookbooks', import.meta.url));
@@ -48,44 +48,24 @@ export const chef: Consumer = {
     const nodeFile = join(folder, 'node.json');
     await writeFile(nodeFile, JSON.stringify(nodeOf(surroundings)));
 
-    const failures: string[] = [];
-    const printed: string[] = [];
     let reason = 'no reason given';
-    const firstRun = Promise.withResolvers<void>();
+    let hasRun = false;
     const options = ['--local-mode', '--config', clientFile, '--json-attributes', nodeFile, '--interval', `${PAUSE_S}`];
-    const client = await startProcessGroup('bundle', ['exec', 'chef-client', ...options], {
+    return startProgram('bundle', ['exec', 'chef-client', ...options], {
       signal: surroundings.signal,
       environment: { ...surroundings.environment, ...BUNDLE },
-      onLine(line) {
-        printed.push(line);
-        if (line.startsWith('Infra Phase complete')) firstRun.resolve();
-        if (!line.includes(RUN_FAILED)) {
-          reason = REASON.exec(line)?.[1] ?? reason;
-          return;
-        }
-        failures.push(`a run of chef-client failed: ${reason}`);
-        firstRun.reject(new Error(`the first run of chef-client failed: ${reason}`));
+      failureIn(line) {
+        if (line.startsWith('Infra Phase complete')) hasRun = true;
+        if (line.includes(RUN_FAILED)) return `a run of chef-client failed: ${reason}`;
+        reason = REASON.exec(line)?.[1] ?? reason;
+        return undefined;
       },
-      onEnd(how) {
-        failures.push(`chef-client ended: ${how}`);
-        const lastLines = printed.slice(-MOST_LINES).join('; ') || 'it printed nothing';
-        firstRun.reject(new Error(`chef-client ended before its first run did (${how}): ${lastLines}`));
-      },
+      hasRun: () => hasRun,
     });
-    try {
-      await firstRun.promise;
-    } catch (error) {
-      await client.stop();
-      throw error;
-    }
-    return { failures, stop: client.stop };
   },
 };
 
-// Chef prints two lines when it refuses to start. Lines before them may be warnings.
-const MOST_LINES = 3;
-
-// A failed run prints the reason among other errors, and then the loop prints RUN_FAILED.
+// A failed run ends with the reason, among other errors, and the loop adds a line of its own.
 const REASON = /ERROR: (?!Running exception handlers|Exception handlers complete)(.+)/;
 const RUN_FAILED = 'Chef::Exceptions::ChildConvergeError';
 

@@ -1,12 +1,9 @@
-import { execFile } from 'node:child_process';
-import { readFile, rename, writeFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
+import { readFile, writeFile } from 'node:fs/promises';
 import { DescribeInstancesCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { DEFAULT_TAG } from '../../../src/settings.ts';
 import { type Consumer, runEvery, type Surroundings } from '../consumer.ts';
 import { type ServerLine, serverLines } from '../load-balancer.ts';
 
-const run = promisify(execFile);
 const INTERVAL_MS = 1500;
 
 /** The simplest consumer: asks EC2, writes HAProxy's configuration, and reloads HAProxy if the file has changed. */
@@ -26,14 +23,11 @@ export const own = {
 } satisfies Consumer;
 
 async function build(ec2: EC2Client, surroundings: Surroundings): Promise<void> {
-  const { configFile, pidFile, staticConfiguration, group, serverPort, environment } = surroundings;
+  const { configFile, pidFile, staticConfiguration, group, serverPort } = surroundings;
   const servers = await serversToKeep(ec2, group, serverPort);
   const configuration = staticConfiguration + serverLines(servers);
   if (configuration === (await readFile(configFile, 'utf8'))) return;
-  const candidate = `${configFile}.new`;
-  await writeFile(candidate, configuration);
-  await run('haproxy', ['-c', '-f', candidate], { env: environment });
-  await rename(candidate, configFile);
+  await writeFile(configFile, configuration);
   process.kill(Number(await readFile(pidFile, 'utf8')), 'SIGUSR2');
 }
 
