@@ -57,9 +57,9 @@ describe('a page', () => {
   test.for([
     [401, 'secret of the page', 'HTTP status 401; expected user and password in the URL'],
     [302, csv([ID, 'UP', '']), 'HTTP status 302; expected 200'],
-    [200, '<html>secret</html>', 'the answer is no CSV'],
-    [200, '# secret,svname,status\n', 'the answer is no CSV'],
-    [200, '', 'the answer is no CSV'],
+    [200, '<html>secret</html>', 'the answer is not CSV'],
+    [200, '# secret,svname,status\n', 'the answer is not CSV'],
+    [200, '', 'the answer is not CSV'],
   ] as const)(
     'that answers %i %j is refused without its words, its password and a second request',
     async ([status, body, reason]) => {

@@ -14,7 +14,7 @@ describe('chef', () => {
   afterEach(() => removeFolder());
 
   test.for([
-    [undefined, /accepted its licence.*CHEF_LICENSE=accept-no-persist npm run drain -- --consumer chef$/],
+    [undefined, /accept the licence.*CHEF_LICENSE=accept-no-persist npm run drain -- --consumer chef$/],
     ['yes', /^CHEF_LICENSE is "yes"; expected one of accept, accept-silent, accept-no-persist$/],
     ['ACCEPT', /^Chef is not installed: .*bundle install --gemfile examples\/chef\/Gemfile$/],
   ] as const)('says what it needs when CHEF_LICENSE is %s and Chef is missing', async ([licence, message]) => {

@@ -106,7 +106,7 @@ describe('the command', () => {
     await expect(main([], { PATH: join(folder, 'empty') }, terminal)).rejects.toThrow(
       'haproxy cannot be run; install it (Debian, Ubuntu: apt-get install haproxy; macOS: brew install haproxy)',
     );
-    await expect(main(['--consumer', 'chef'], { PATH: folder }, terminal)).rejects.toThrow('accepted its licence');
+    await expect(main(['--consumer', 'chef'], { PATH: folder }, terminal)).rejects.toThrow('accept the licence');
   });
 
   async function givenProgram(name: string, version: string): Promise<void> {
