@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest';
-import type { Fault } from '../scripts/local-aws/ec2-fault.ts';
+import type { Fault } from '../scripts/local-aws/ec2-endpoint.ts';
 import { DEFAULT_TAG } from '../src/settings.ts';
 import { event } from './helpers/event.ts';
 import { INSTANCE, it } from './helpers/zipped-function.ts';

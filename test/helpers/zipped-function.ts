@@ -1,7 +1,6 @@
 import { expect, it as test } from 'vitest';
 import { bundle } from '../../scripts/bundle.ts';
-import { type Ec2EndpointOptions, startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
-import type { Fault } from '../../scripts/local-aws/ec2-fault.ts';
+import { type Fault, startEc2Endpoint, type TokenBucket } from '../../scripts/local-aws/ec2-endpoint.ts';
 import { type LambdaOptions, startLambda } from '../../scripts/local-aws/lambda.ts';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { event } from './event.ts';
@@ -13,9 +12,9 @@ export const { zip } = await bundle();
 
 /** A test with its own EC2 endpoint, and with the zipped function in its own process. */
 export const it = test
-  .extend('bucket', undefined as Ec2EndpointOptions['bucket'])
+  .extend('bucket', undefined as TokenBucket | undefined)
   .extend('endpoint', async ({ bucket, onTestFinished }) => {
-    const endpoint = await startEc2Endpoint(bucket && { bucket });
+    const endpoint = await startEc2Endpoint(bucket);
     onTestFinished(() => endpoint.close());
     endpoint.instances.set(INSTANCE, { tags: new Map([['Name', 'web-1']]) });
     return endpoint;
