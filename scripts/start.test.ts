@@ -144,6 +144,11 @@ describe('npm start with AWS_ENDPOINT_URL', () => {
     ]);
   });
 
+  it('does not call that endpoint when the message names no instance', async ({ endpoint }) => {
+    await start(['test/events/test-notification.json'], { AWS_ENDPOINT_URL: endpoint.url, ...KEYS });
+    expect(endpoint.calls).toEqual([]);
+  });
+
   it('finds credentials in a profile', async ({ endpoint, write }) => {
     const AWS_SHARED_CREDENTIALS_FILE = write(
       'credentials',
@@ -233,5 +238,6 @@ describe('npm start that is interrupted', () => {
     const [code] = await once(child, 'close');
     expect({ code, err: await printed }).toEqual({ code: 130, err: 'npm start: interrupted\n' });
     expect(entries()).toEqual([]);
+    expect(endpoint.calls).toHaveLength(2);
   });
 });
