@@ -116,10 +116,3 @@ it('leaves the last release as it was when it is interrupted', async ({ dist, pr
   await expect(release(AbortSignal.abort(new Error('interrupted')))).rejects.toThrow('interrupted');
   expect(dist()).toEqual(before);
 });
-
-it('prints its help, and refuses arguments', async () => {
-  const { terminal, printed } = fakeTerminal();
-  expect(await main(['--help'], {}, terminal)).toBe(0);
-  expect(printed.out).toMatch(/^npm run release\n/);
-  await expect(main(['v1.1.0'], {}, terminal)).rejects.toThrow("Unexpected argument 'v1.1.0'");
-});

@@ -1,13 +1,18 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { addAbortSignal } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
+import { DescribeInstancesCommand, EC2Client } from '@aws-sdk/client-ec2';
+import type { SNSEvent } from 'aws-lambda';
+import { readArn } from '../src/arn.ts';
 import { readSettings, SETTING_NAMES } from '../src/settings.ts';
 import { findCredentials, readEndpointUrl } from './aws-endpoint.ts';
 import { bundle } from './bundle.ts';
 import { parseOptions, runCommand, type Terminal } from './command.ts';
 import { type Ec2Endpoint, startEc2Endpoint } from './local-aws/ec2-endpoint.ts';
 import { startLambda } from './local-aws/lambda.ts';
-import { connect, describeTags } from './start/ec2.ts';
-import { type EventFile, readEventFile } from './start/event-file.ts';
 
 const NAME = 'npm start';
 const PROJECT = fileURLToPath(new URL('..', import.meta.url));
@@ -22,6 +27,9 @@ Environment:
                       credentials for AWS_ENDPOINT_URL
   ${SETTING_NAMES.join(', ')}
                       settings of the function`;
+
+// An emulator may take this long to load its EC2 service at the first call.
+const TIMEOUT_MS = 10_000;
 
 interface Setup {
   readonly zip: Uint8Array;
@@ -48,10 +56,9 @@ export async function main(
     terminal.out(USAGE);
     return 0;
   }
-  const files: EventFile[] = [];
   // npm changes to the project's folder, but a relative FILE belongs to the folder where the user called npm.
   const folder = environment.INIT_CWD ?? process.cwd();
-  for (const name of positionals) files.push(await readEventFile(name, folder, terminal.signal));
+  const files = await Promise.all(positionals.map((name) => readEventFile(name, folder, terminal.signal)));
   if (files.length === 0) files.push(await readEventFile(SAMPLE, PROJECT, terminal.signal));
   const namedUrl = readEndpointUrl(environment);
   const { zip } = await makeBundle();
@@ -69,6 +76,34 @@ export async function main(
   return exitCode;
 }
 
+interface EventFile {
+  /** As the user typed it. */
+  readonly name: string;
+  readonly event: SNSEvent;
+  /** Region and account of the first record's topic. */
+  readonly region: string;
+  readonly accountId: string;
+}
+
+/**
+ * @param name `-` for standard input.
+ * @param folder the folder of a relative name.
+ */
+async function readEventFile(name: string, folder: string, signal: AbortSignal): Promise<EventFile> {
+  const path = name === '-' ? 'standard input' : resolve(folder, name);
+  const read = name === '-' ? text(addAbortSignal(signal, process.stdin)) : readFile(path, 'utf8');
+  const event = await read
+    .then((content) => JSON.parse(content))
+    .catch(({ message }: Error) => {
+      throw new Error(`${path}: cannot be read (${message}); expected an SNS event in JSON`);
+    });
+  const records: unknown = event?.Records;
+  if (!Array.isArray(records) || !records.length || records.some((record) => record?.Sns?.Message === undefined)) {
+    throw new Error(`${path}: is not an SNS event; expected {"Records": [{"Sns": {"TopicArn": …, "Message": …}}]}`);
+  }
+  return { name, event, ...readArn(`${path}: Sns.TopicArn`, records[0].Sns.TopicArn) };
+}
+
 /** @returns whether the function succeeded. */
 async function run({ name, event, region, accountId }: EventFile, setup: Setup): Promise<boolean> {
   const { zip, url, localEc2, environment, terminal } = setup;
@@ -77,7 +112,15 @@ async function run({ name, event, region, accountId }: EventFile, setup: Setup):
   if (localEc2) for (const message of messages) launch(localEc2, message, environment);
 
   await using started = new AsyncDisposableStack();
-  const client = connect(url, region, localEc2 && { accessKeyId: 'local', secretAccessKey: 'local' });
+  const client = new EC2Client({
+    region,
+    endpoint: url,
+    // The environment may ask for these endpoints of AWS, but the URL must stay as it is.
+    useFipsEndpoint: false,
+    useDualstackEndpoint: false,
+    maxAttempts: 1,
+    ...(localEc2 && { credentials: { accessKeyId: 'local', secretAccessKey: 'local' } }),
+  });
   started.defer(() => client.destroy());
   const credentials = await findCredentials(() => client.config.credentials(), environment);
   const before = await describeTags(client, url, ids, terminal.signal);
@@ -144,6 +187,33 @@ function settingsIn(environment: NodeJS.ProcessEnv): Record<string, string> {
   return Object.fromEntries(
     SETTING_NAMES.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
   );
+}
+
+/**
+ * Describes the tags of instances, one line for each instance.
+ * @throws Error with the endpoint, the HTTP status if there is one, and the SDK's error.
+ */
+async function describeTags(client: EC2Client, url: string, ids: string[], signal: AbortSignal): Promise<string[]> {
+  // EC2 refuses a filter without values.
+  if (ids.length === 0) return [];
+  const tags = new Map<string | undefined, string>();
+  const abortSignal = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  try {
+    const command = new DescribeInstancesCommand({ Filters: [{ Name: 'instance-id', Values: ids }] });
+    const { Reservations, $metadata } = await client.send(command, { abortSignal });
+    // EC2 always sends a list, even an empty one. The SDK reads other HTML or XML as an answer without a list.
+    if (!Reservations) throw Object.assign(new Error('the answer has no list of instances'), { $metadata });
+    for (const { InstanceId, Tags = [] } of Reservations.flatMap(({ Instances = [] }) => Instances)) {
+      tags.set(InstanceId, Tags.map(({ Key, Value }) => `${Key}=${Value}`).join('  '));
+    }
+  } catch (error) {
+    const reason: Error & { $metadata?: { httpStatusCode?: number } } = abortSignal.reason ?? error;
+    const status = reason.$metadata?.httpStatusCode ? `HTTP status ${reason.$metadata.httpStatusCode}, ` : '';
+    // The second line of the message is about the SDK's internals.
+    const [message] = reason.message.split('\n');
+    throw new Error(`DescribeInstances fails at ${url}: ${status}${reason.name}: ${message}`, { cause: error });
+  }
+  return ids.map((id) => `${id}  ${tags.get(id) || 'no tags'}`);
 }
 
 if (import.meta.main) await runCommand(NAME, main);

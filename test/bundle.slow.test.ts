@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest';
-import type { Fault } from '../scripts/local-aws/ec2-fault.ts';
+import type { Fault } from '../scripts/local-aws/ec2-endpoint.ts';
 import { it } from './helpers/zipped-function.ts';
 
 describe.concurrent('the zipped function, over a real socket', () => {

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import type { Context, SNSEvent } from 'aws-lambda';
 import { unzipSync } from 'fflate';
 import { afterAll, describe, expect, vi } from 'vitest';
-import type { Fault } from '../scripts/local-aws/ec2-fault.ts';
+import type { Fault } from '../scripts/local-aws/ec2-endpoint.ts';
 import { temporaryFolder } from '../scripts/temporary-folder.ts';
 import { DEFAULT_TAG } from '../src/settings.ts';
 import { event } from './helpers/event.ts';

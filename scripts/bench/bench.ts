@@ -5,12 +5,11 @@ import { SIZES, scaleIn } from './scale-in.ts';
 
 const NAME = 'npm run bench';
 const BENCHMARKS = ['cold-start', 'scale-in'];
-const USAGE = `${NAME} -- [${BENCHMARKS.join('] [')}] [--runs N] [--json]
+const USAGE = `${NAME} -- [${BENCHMARKS.join('] [')}] [--runs N]
 
   cold-start    load and first call of the function, compared with other ways to build it
   scale-in      N instances terminated at once under EC2's limit, compared with the SDK's default retry
   --runs N      processes for each row of cold-start; default: 20
-  --json        prints the tables as JSON
 
 Without a name, both run, in about three minutes.`;
 
@@ -26,7 +25,6 @@ export async function main(
     allowPositionals: true,
     options: {
       runs: { type: 'string', default: '20' },
-      json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -47,7 +45,7 @@ export async function main(
   const tables: Table[] = [];
   if (wanted('cold-start')) tables.push(await coldStart(runs, terminal));
   if (wanted('scale-in')) tables.push(await scaleIn(sizes, terminal));
-  terminal.out(values.json ? JSON.stringify(tables, null, 2) : tables.map(write).join('\n\n'));
+  terminal.out(tables.map(write).join('\n\n'));
   return 0;
 }
 

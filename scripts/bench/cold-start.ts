@@ -6,7 +6,7 @@ import type { Terminal } from '../command.ts';
 import { startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
 import { LAMBDA_FLAGS } from '../local-aws/lambda.ts';
 import { median, round, type Table } from '../table.ts';
-import { buildColdStartVariants, DEFAULTS, environment, FLOOR, variantsFolder } from './variants.ts';
+import { buildColdStartVariants, DEFAULTS, environment, variantsFolder } from './variants.ts';
 
 const SCRIPT = fileURLToPath(new URL('cold-start-process.cjs', import.meta.url));
 
@@ -47,7 +47,6 @@ export async function coldStart(runs: number, { err, signal }: Terminal): Promis
     'first call, ms': round(median(samples.map(({ loadMs, totalMs }) => totalMs - loadMs)), 1),
     'sum, ms': round(totalOf(name), 1),
     'of the defaults': round(totalOf(name) / totalOf(DEFAULTS), 2),
-    'of the floor': round(totalOf(name) / totalOf(FLOOR), 2),
     'peak memory, MB': round(median(samples.map(({ peakBytes }) => peakBytes)) / 1e6),
     'bundle, kB': bytes === null ? null : round(bytes / 1000),
   }));

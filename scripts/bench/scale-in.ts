@@ -38,7 +38,7 @@ export async function scaleIn(sizes: readonly number[], terminal: Terminal): Pro
 
 async function terminate(count: number, { name, path }: Variant, { err, signal }: Terminal) {
   await using started = new AsyncDisposableStack();
-  const ec2 = await startEc2Endpoint({ bucket: BUCKET });
+  const ec2 = await startEc2Endpoint(BUCKET);
   started.defer(() => ec2.close());
   const ids = Array.from({ length: count }, (_, n) => `i-${n.toString(16).padStart(17, '0')}`);
   for (const id of ids) ec2.instances.set(id, { tags: new Map() });

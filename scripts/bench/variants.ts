@@ -15,8 +15,7 @@ export interface Variant {
 }
 
 export const DEFAULTS = "esbuild's defaults";
-export const SHIPPED = 'as shipped';
-export const FLOOR = 'signed by hand, no SDK';
+const SHIPPED = 'as shipped';
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 
@@ -44,7 +43,6 @@ export function buildColdStartVariants(folder: string): Promise<Variant[]> {
     buildVariant(folder, DEFAULTS, DEFAULT_OPTIONS),
     buildVariant(folder, 'as shipped, but the SDK unchanged', { ...options, plugins: [] }),
     buildVariant(folder, SHIPPED, options),
-    buildVariant(folder, FLOOR, { ...DEFAULT_OPTIONS, entryPoints: ['scripts/bench/by-hand.ts'] }),
   ]);
 }
 

@@ -1,11 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { answerFault, type Fault } from './ec2-fault.ts';
-import { describeInstances, type Instance } from './ec2-instances.ts';
-import { Ec2Error, errorXml, send } from './ec2-query.ts';
-import { createTags, deleteTags, describeTags } from './ec2-tags.ts';
-import { type TokenBucketSize, tokenBucket } from './token-bucket.ts';
+import { ACTIONS, type Instance } from './ec2-instances.ts';
+import { Ec2Error, sendError, sendSuccess } from './ec2-query.ts';
 
 export interface Call {
   readonly action: string;
@@ -20,6 +17,18 @@ export interface Call {
   outcome: number | Fault;
 }
 
+/**
+ * A fault of one call: an error in EC2's own XML, a page from a proxy, a connection reset, no answer at all, or an answer
+ * that stops or is reset in its body.
+ */
+export type Fault =
+  | { readonly status: number; readonly code: string }
+  | { readonly status: number; readonly html: string }
+  | 'reset'
+  | 'hang'
+  | 'hang in body'
+  | 'reset in body';
+
 export interface Ec2Endpoint {
   readonly url: string;
   readonly instances: Map<string, Instance>;
@@ -31,25 +40,20 @@ export interface Ec2Endpoint {
   close(): Promise<void>;
 }
 
-export interface Ec2EndpointOptions {
-  /** Throttles calls as EC2 does. Without a bucket, nothing is throttled. */
-  readonly bucket?: TokenBucketSize;
+/** EC2's token bucket: each call takes a token, and a call without a token is refused. */
+export interface TokenBucket {
+  readonly capacity: number;
+  readonly refillPerSecond: number;
 }
 
-const ACTIONS: Record<string, (parameters: URLSearchParams, instances: Map<string, Instance>) => string> = {
-  CreateTags: createTags,
-  DeleteTags: deleteTags,
-  DescribeTags: describeTags,
-  DescribeInstances: describeInstances,
-};
-
 /**
- * Starts an EC2 endpoint on the loopback interface that keeps instances and tags in memory. The endpoint speaks EC2's
- * query protocol, and does not check signatures.
+ * Starts an EC2 endpoint on the loopback interface that keeps instances and tags in memory. It speaks EC2's query
+ * protocol, and does not check signatures.
+ * @param bucket throttles calls. Without a bucket, nothing is throttled.
  */
-export async function startEc2Endpoint(options: Ec2EndpointOptions = {}): Promise<Ec2Endpoint> {
+export async function startEc2Endpoint(bucket?: TokenBucket): Promise<Ec2Endpoint> {
   const started = performance.now();
-  const takeToken = options.bucket ? tokenBucket(options.bucket) : () => true;
+  const takeToken = bucket ? fill(bucket) : () => true;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parameters = new URLSearchParams(await text(request));
@@ -68,21 +72,19 @@ export async function startEc2Endpoint(options: Ec2EndpointOptions = {}): Promis
       if (!takeToken()) throw new Ec2Error('RequestLimitExceeded', 'Request limit exceeded.', 503);
       const run = ACTIONS[action];
       if (!run) throw new Ec2Error('InvalidAction', `The action ${action} is not valid for this web service.`);
-      const xml = run(parameters, endpoint.instances);
+      const content = run(parameters, endpoint.instances);
       call.outcome = 200;
-      send(response, 200, xml);
+      sendSuccess(response, action, content);
     } catch (error) {
       if (!(error instanceof Ec2Error)) throw error;
       call.outcome = error.status;
-      send(response, error.status, errorXml(error.code, error.message));
+      sendError(response, error);
     }
   }
 
   const server = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) => {
-      // A client that has closed its request in the middle gets no answer.
-      if (!request.destroyed) send(response, 500, errorXml('InternalError', String(error)));
-    });
+    // A client that has closed its request in the middle gets no answer.
+    answer(request, response).catch(() => response.destroy());
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -102,4 +104,34 @@ export async function startEc2Endpoint(options: Ec2EndpointOptions = {}): Promis
       }),
   };
   return endpoint;
+}
+
+/** @returns a function that takes a token from a bucket, full at first, and says whether there was one. */
+function fill({ capacity, refillPerSecond }: TokenBucket): () => boolean {
+  let tokens = capacity;
+  let filledAt = performance.now();
+  return () => {
+    const now = performance.now();
+    tokens = Math.min(capacity, tokens + ((now - filledAt) / 1000) * refillPerSecond);
+    filledAt = now;
+    if (tokens < 1) return false;
+    tokens -= 1;
+    return true;
+  };
+}
+
+function answerFault(fault: Fault, response: ServerResponse): void {
+  if (fault === 'hang') return;
+  if (fault === 'reset') {
+    response.socket?.resetAndDestroy();
+  } else if (fault === 'hang in body' || fault === 'reset in body') {
+    response.writeHead(200, { 'content-type': 'text/xml', 'content-length': 1000 });
+    response.write('<?xml version="1.0"', () => {
+      if (fault === 'reset in body') response.socket?.resetAndDestroy();
+    });
+  } else if ('html' in fault) {
+    response.writeHead(fault.status, { 'content-type': 'text/html' }).end(fault.html);
+  } else {
+    sendError(response, new Ec2Error(fault.code, `${fault.code}, a fault that a test asked for`, fault.status));
+  }
 }

@@ -1,59 +1,86 @@
-import { Ec2Error, escapeXml, list, paginate, readFilters, successXml, tagXml } from './ec2-query.ts';
-
-const STATE_CODES = { pending: 0, running: 16, 'shutting-down': 32, terminated: 48, stopping: 64, stopped: 80 };
+import { Ec2Error, escapeXml, list } from './ec2-query.ts';
 
 /** An instance of this endpoint. Calls read this object, so a test may change the object. */
 export interface Instance {
   readonly tags: Map<string, string>;
   privateIpAddress?: string;
   /** `running` by default. */
-  state?: keyof typeof STATE_CODES;
-  /** The start of this process by default. */
-  launchTime?: Date;
+  state?: 'pending' | 'running' | 'shutting-down' | 'terminated' | 'stopping' | 'stopped';
 }
 
-/** @throws Ec2Error for an id that is malformed or unknown. */
-export function checkIds(ids: string[], instances: Map<string, Instance>): void {
-  const malformed = ids.find((id) => !/^i-([0-9a-f]{8}|[0-9a-f]{17})$/.test(id));
-  if (malformed !== undefined) throw new Ec2Error('InvalidInstanceID.Malformed', `Invalid id: "${malformed}"`);
-  const unknown = ids.find((id) => !instances.has(id));
-  if (unknown !== undefined) {
-    throw new Ec2Error('InvalidInstanceID.NotFound', `The instance ID '${unknown}' does not exist`);
+type Instances = ReadonlyMap<string, Instance>;
+
+/** The actions of this endpoint. Each returns the content of the answer. */
+export const ACTIONS: Readonly<Record<string, (parameters: URLSearchParams, instances: Instances) => string>> = {
+  CreateTags(parameters, instances) {
+    for (const { tags } of resources(parameters, instances)) {
+      for (const { key, value } of namedTags(parameters)) tags.set(key, value);
+    }
+    return '<return>true</return>';
+  },
+
+  DeleteTags(parameters, instances) {
+    for (const { tags } of resources(parameters, instances)) {
+      for (const { key, value } of namedTags(parameters)) if (tags.get(key) === value) tags.delete(key);
+    }
+    return '<return>true</return>';
+  },
+
+  DescribeInstances(parameters, instances) {
+    // EC2 gives each launch its own reservation, and Auto Scaling launches instances one by one.
+    const reservations = [...instances]
+      .filter(matchesFilters(parameters))
+      .map((instance) => `<item><instancesSet>${instanceXml(instance)}</instancesSet></item>`);
+    const from = Number(parameters.get('NextToken') ?? 0);
+    const to = from + Number(parameters.get('MaxResults') ?? MAX_PAGE_SIZE);
+    const nextToken = to < reservations.length ? `<nextToken>${to}</nextToken>` : '';
+    return `<reservationSet>${reservations.slice(from, to).join('')}</reservationSet>${nextToken}`;
+  },
+};
+
+// Pages have this size without MaxResults too, so that tests notice a caller that ignores the token.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html
+const MAX_PAGE_SIZE = 1000;
+
+/** The instances `ResourceId.1`, `ResourceId.2`, … */
+function resources(parameters: URLSearchParams, instances: Instances): Instance[] {
+  return list(parameters, 'ResourceId').map((id) => {
+    const instance = instances.get(id);
+    if (instance) return instance;
+    throw new Ec2Error('InvalidInstanceID.NotFound', `The instance ID '${id}' does not exist`);
+  });
+}
+
+/** The pairs `Tag.1.Key` and `Tag.1.Value`, `Tag.2.Key` … */
+function namedTags(parameters: URLSearchParams) {
+  const tags: { key: string; value: string }[] = [];
+  for (let n = 1; ; n += 1) {
+    const key = parameters.get(`Tag.${n}.Key`);
+    if (key === null) return tags;
+    tags.push({ key, value: parameters.get(`Tag.${n}.Value`) ?? '' });
   }
 }
 
-export function describeInstances(parameters: URLSearchParams, instances: Map<string, Instance>): string {
-  const ids = list(parameters, 'InstanceId');
-  checkIds(ids, instances);
-  if (ids.length > 0 && parameters.has('MaxResults')) {
-    const message = 'The parameter instancesSet cannot be used with the parameter maxResults';
-    throw new Ec2Error('InvalidParameterCombination', message);
+/** Reads `Filter.1`, `Filter.2`, … and says whether an instance matches every filter. */
+function matchesFilters(parameters: URLSearchParams) {
+  const filters: { name: string; values: string[] }[] = [];
+  for (let n = 1; parameters.has(`Filter.${n}.Name`); n += 1) {
+    filters.push({ name: parameters.get(`Filter.${n}.Name`) ?? '', values: list(parameters, `Filter.${n}.Value`) });
   }
-  const matchesFilters = readFilters(parameters);
-  const reservations = [...instances]
-    .filter(([id]) => ids.length === 0 || ids.includes(id))
-    .filter(([, { tags, state = 'running' }]) => {
-      const byTag = Object.fromEntries([...tags].map(([key, value]) => [`tag:${key}`, value]));
-      return matchesFilters({ 'instance-state-name': state, ...byTag });
-    })
-    .map(([id, instance]) => {
-      // EC2 gives each launch its own reservation, and Auto Scaling launches instances one by one.
-      const reservationId = `<reservationId>${escapeXml(id.replace('i-', 'r-'))}</reservationId>`;
-      return `<item>${reservationId}<instancesSet><item>${instanceXml(id, instance)}</item></instancesSet></item>`;
+  return ([id, { tags, state = 'running' }]: [string, Instance]): boolean =>
+    filters.every(({ name, values }) => {
+      if (name.startsWith('tag:')) return values.some((value) => tags.get(name.slice('tag:'.length)) === value);
+      if (name === 'instance-id') return values.includes(id);
+      if (name === 'instance-state-name') return values.includes(state);
+      throw new Ec2Error('InvalidParameterValue', `The filter '${name}' is invalid`);
     });
-  const { items, nextToken } = paginate(parameters, reservations);
-  return successXml('DescribeInstances', `<reservationSet>${items}</reservationSet>${nextToken}`);
 }
 
-const PROCESS_START = new Date(performance.timeOrigin);
-
-function instanceXml(
-  id: string,
-  { tags, state = 'running', privateIpAddress, launchTime = PROCESS_START }: Instance,
-): string {
+function instanceXml([id, { tags, state = 'running', privateIpAddress }]: [string, Instance]): string {
   const address = privateIpAddress ? `<privateIpAddress>${escapeXml(privateIpAddress)}</privateIpAddress>` : '';
-  const tagSet = [...tags].map(([key, value]) => `<item>${tagXml(key, value)}</item>`).join('');
-  const stateXml = `<instanceState><code>${STATE_CODES[state]}</code><name>${state}</name></instanceState>`;
-  const launched = `<launchTime>${launchTime.toISOString()}</launchTime>`;
-  return `<instanceId>${escapeXml(id)}</instanceId>${stateXml}${launched}${address}<tagSet>${tagSet}</tagSet>`;
+  const tagItems = [...tags].map(
+    ([key, value]) => `<item><key>${escapeXml(key)}</key><value>${escapeXml(value)}</value></item>`,
+  );
+  const stateXml = `<instanceState><name>${state}</name></instanceState>`;
+  return `<item><instanceId>${escapeXml(id)}</instanceId>${stateXml}${address}<tagSet>${tagItems.join('')}</tagSet></item>`;
 }

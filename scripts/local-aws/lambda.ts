@@ -1,6 +1,5 @@
 import { fork } from 'node:child_process';
-import { addAbortListener, once } from 'node:events';
-import { chmod, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unzipSync } from 'fflate';
@@ -59,23 +58,22 @@ export function lambdaEnvironment(region: string): Record<string, string> {
 }
 
 /**
- * Unzips a bundled function into a read-only folder and starts it in its own process, with Lambda's flags and only
- * Lambda's environment.
+ * Unzips a bundled function and starts it in its own process, with Lambda's flags and only Lambda's environment.
  * @throws Error when the function does not load.
  */
 export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}): Promise<LambdaProcess> {
   const { environment, timeoutMs = FUNCTION_TIMEOUT_MS, region = 'us-west-2', accountId = '123456789012' } = options;
-  const { signal = new AbortController().signal } = options;
+  const { signal } = options;
   const invokedFunctionArn = `arn:aws:lambda:${region}:${accountId}:function:remove-from-lb`;
   await using started = new AsyncDisposableStack();
   const folder = started.use(await temporaryFolder('remove-from-lb-'));
-  // Only root may delete files from a read-only folder.
-  started.defer(() => chmod(folder.path, 0o755));
-  await unzip(zip, folder.path);
+  for (const [name, content] of Object.entries(unzipSync(zip))) await writeFile(join(folder.path, name), content);
 
   const child = fork(fileURLToPath(new URL('lambda-process.ts', import.meta.url)), [], {
     execArgv: LAMBDA_FLAGS,
     env: { ...lambdaEnvironment(region), LAMBDA_TASK_ROOT: folder.path, ...environment },
+    ...(signal && { signal }),
+    killSignal: 'SIGKILL',
   });
   let log: LogEntry[] = [];
   let end = Promise.withResolvers<EndMessage>();
@@ -83,21 +81,17 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
     if ('log' in message) log.push(message.log);
     else end.resolve(message);
   });
-  // Sending to a process that has just ended fails.
-  child.on('error', (error) => end.reject(error));
-  const exited = once(child, 'exit').then(([code, signalName]) => {
-    end.reject(new Error(`the function's process ended (${signalName ?? `exit code ${code}`})`));
+  child.on('error', (error) => end.reject(signal?.aborted ? signal.reason : error));
+  const exit = Promise.withResolvers<never>();
+  child.once('exit', (code, signalName) => {
+    exit.reject(new Error(`the function's process ended (${signalName ?? `exit code ${code}`})`));
   });
   started.defer(async () => {
     child.kill('SIGKILL');
-    await exited;
+    await exit.promise.catch(() => {});
   });
-  started.use(addAbortListener(signal, () => end.reject(signal.reason)));
 
   async function invoke(event: unknown): Promise<Invocation> {
-    signal.throwIfAborted();
-    const hasEnded = child.killed || child.exitCode !== null || child.signalCode !== null;
-    if (hasEnded) throw new Error("the function's process has ended");
     log = [];
     end = Promise.withResolvers<EndMessage>();
     const timeout = setTimeout(() => {
@@ -105,23 +99,17 @@ export async function startLambda(zip: Uint8Array, options: LambdaOptions = {}):
       end.resolve({ error: { errorType: 'Sandbox.Timedout', errorMessage } });
       child.kill('SIGKILL');
     }, timeoutMs);
-    child.send({ event, invokedFunctionArn, timeoutMs } satisfies InvokeMessage);
+    // Sending fails only when the process has ended. Then 'exit' follows.
+    child.send({ event, invokedFunctionArn, timeoutMs } satisfies InvokeMessage, () => {});
     try {
-      return { ...(await end.promise), log };
+      return { ...(await Promise.race([end.promise, exit.promise])), log };
     } finally {
       clearTimeout(timeout);
     }
   }
 
-  const { error } = await end.promise;
+  const { error } = await Promise.race([end.promise, exit.promise]);
   if (error) throw new Error(`the function does not start: ${error.errorType}: ${error.errorMessage}`);
   const all = started.move();
   return { invoke, stop: () => all.disposeAsync() };
-}
-
-async function unzip(zip: Uint8Array, folder: string): Promise<void> {
-  for (const [name, content] of Object.entries(unzipSync(zip))) {
-    await writeFile(join(folder, name), content, { mode: 0o444 });
-  }
-  await chmod(folder, 0o555);
 }

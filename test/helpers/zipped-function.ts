@@ -1,7 +1,6 @@
 import { expect, it as test } from 'vitest';
 import { bundle } from '../../scripts/bundle.ts';
-import { startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
-import type { Fault } from '../../scripts/local-aws/ec2-fault.ts';
+import { type Fault, startEc2Endpoint } from '../../scripts/local-aws/ec2-endpoint.ts';
 import { type LambdaOptions, startLambda } from '../../scripts/local-aws/lambda.ts';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { event } from './event.ts';
