@@ -7,7 +7,7 @@ import { type Clients, makeClients } from './clients.ts';
 import { type Clock, drill } from './drill.ts';
 import { textOf } from './facts/fact.ts';
 import { type Facts, readFacts } from './facts/facts.ts';
-import { readCloudFormation, type Stack, stackOf } from './facts/stack.ts';
+import { readCloudFormation, stackOf } from './facts/stack.ts';
 import { judge } from './judges/judges.ts';
 import { judgeStack } from './judges/stack.ts';
 import type { Link } from './link.ts';
@@ -77,7 +77,7 @@ export async function main(
     );
   }
   const clients = await makeClients(environment, terminal.signal);
-  const { links, stack, tag } = await check(clients, options, localSha256).catch((error) => {
+  const { links, facts } = await check(clients, options, localSha256).catch((error) => {
     throw new Error(whyNotChecked(error, environment), { cause: error });
   });
   for (const line of json ? [jsonOf(links)] : linesOf(links)) terminal.out(line);
@@ -85,15 +85,14 @@ export async function main(
   const exitCode = isBroken ? 1 : links.some(({ state }) => state === 'unknown') ? 3 : 0;
   if (instance === undefined) return exitCode;
 
-  if (stack === undefined || tag === undefined) throw new Error('--drill needs the stack, which cannot be read');
+  if (facts === undefined) throw new Error('--drill needs the stack, which cannot be read');
   if (isBroken && yes && !force) {
     terminal.err('nothing was terminated, because a link is broken; --force starts the drill all the same');
     return 1;
   }
   const isDrained = await drill(instance, {
-    ...clients,
-    topicArn: stack.topicArn,
-    tag,
+    clients,
+    facts,
     haproxies: options.haproxy,
     isAgreed: async (question) => {
       const warning = isBroken ? 'A link of the chain is broken. ' : '';
@@ -101,8 +100,7 @@ export async function main(
       return /^y(es)?$/i.test(answer ?? '');
     },
     say: json ? terminal.err : terminal.out,
-    warn: terminal.err,
-    signal: terminal.signal,
+    terminal,
     clock,
   });
   if (isDrained === undefined) terminal.err('nothing was terminated');
@@ -136,12 +134,12 @@ async function check(
   clients: Clients,
   { stack: name, group }: { readonly stack: string; readonly group: readonly string[] },
   localSha256: () => Promise<string>,
-): Promise<{ links: readonly Link[]; stack?: Stack; tag?: Facts['tag'] }> {
-  const deployment = await readCloudFormation(clients.cloudFormation, name);
+): Promise<{ links: readonly Link[]; facts?: Facts }> {
+  const deployment = await readCloudFormation(clients, name);
   const stack = stackOf(deployment);
   if (stack === undefined) return { links: [{ link: 'stack', group: null, ...judgeStack({ deployment }) }] };
   const facts = await readFacts(clients, deployment, stack, group, localSha256);
-  return { links: judge(facts), stack, tag: facts.tag };
+  return { links: judge(facts), facts };
 }
 
 function whyNotChecked(error: Error, { AWS_ENDPOINT_URL: url }: NodeJS.ProcessEnv): string {

@@ -1,32 +1,26 @@
 import {
-  type AutoScalingClient,
-  DescribeAutoScalingGroupsCommand,
   DescribeAutoScalingInstancesCommand,
-  DescribeLifecycleHooksCommand,
   TerminateInstanceInAutoScalingGroupCommand,
 } from '@aws-sdk/client-auto-scaling';
-import { DescribeInstancesCommand, type EC2Client, type Instance } from '@aws-sdk/client-ec2';
-import type { Settings } from '../../src/settings.ts';
+import { DescribeInstancesCommand, type Instance } from '@aws-sdk/client-ec2';
+import type { Terminal } from '../command.ts';
 import { isServed, type Server, withoutCredentials } from '../haproxy-statistics.ts';
-import { isNamed } from './facts/fact.ts';
+import type { Clients } from './clients.ts';
+import { isKnown } from './facts/fact.ts';
+import type { Facts } from './facts/facts.ts';
 import { TERMINATING } from './facts/groups.ts';
-import { timeoutOf } from './judges/hooks.ts';
+import { ownHooks, timeoutOf } from './judges/hooks.ts';
 
 /** What a drill needs to know and to call. */
 export interface DrillOptions {
-  readonly autoScaling: AutoScalingClient;
-  readonly ec2: EC2Client;
-  readonly topicArn: string;
-  readonly tag: Settings['tag'];
+  readonly clients: Pick<Clients, 'autoScaling' | 'ec2'>;
+  readonly facts: Facts;
   /** Stats sockets or URLs of statistics. The instance is out when the last HAProxy has removed it. */
   readonly haproxies: readonly string[];
   /** Asked before anything is changed. */
   readonly isAgreed: (question: string) => Promise<boolean>;
   readonly say: (line: string) => void;
-  /** Prints a line even after an interruption. */
-  readonly warn: (line: string) => void;
-  /** Ends the display. */
-  readonly signal: AbortSignal;
+  readonly terminal: Terminal;
   readonly clock: Clock;
 }
 
@@ -64,19 +58,18 @@ interface Timeline {
  * continues to replace the instance, and a warning says so.
  */
 export async function drill(instanceId: string, options: DrillOptions): Promise<boolean | undefined> {
-  const { autoScaling, haproxies, say, signal, clock } = options;
-  const { group, heartbeatMs, extraMs, isLaunchSuspended } = await findHook(instanceId, options);
+  const { haproxies, say, terminal, clock } = options;
+  const { name: group, heartbeatMs, extraMs, isLaunchSuspended } = findGroup(instanceId, options.facts);
   const instance = await describe(instanceId, options);
-  const server = { instanceId, address: instance?.PrivateIpAddress };
   if (isTagged(instance, options)) {
-    throw new Error(`--drill ${instanceId}: carries the tag already; clear the tag first`);
+    throw new Error(`--drill ${instanceId}: has the tag already; clear the tag first`);
   }
+  const server = { instanceId, address: instance?.PrivateIpAddress };
   await expectServed(server, options);
 
   if (isLaunchSuspended) say(`Launch is suspended for ${group}: nothing will replace ${instanceId}`);
-  const question = `Terminate ${instanceId} and let ${group} replace it?`;
-  if (!(await options.isAgreed(question))) return undefined;
-  await terminate(instanceId, group, autoScaling);
+  if (!(await options.isAgreed(`Terminate ${instanceId} and let ${group} replace it?`))) return undefined;
+  await terminate(instanceId, group, options);
   const started = clock.now();
 
   const timeline: Timeline = { removed: new Map() };
@@ -88,7 +81,7 @@ export async function drill(instanceId: string, options: DrillOptions): Promise<
       if (timeline.terminated === undefined) await clock.sleep(POLL_MS);
     }
   } catch (error) {
-    options.warn(`Auto Scaling continues to replace ${instanceId}`);
+    terminal.err(`Auto Scaling continues to replace ${instanceId}`);
     throw error;
   }
   const problems = problemsOf(timeline, haproxies, extraMs);
@@ -100,127 +93,102 @@ export async function drill(instanceId: string, options: DrillOptions): Promise<
   async function look(at: number): Promise<void> {
     for (const source of haproxies.filter((each) => !timeline.removed.has(each))) {
       try {
-        if (await isServed(source, server, signal)) continue;
+        if (await isServed(source, server, terminal.signal)) continue;
         timeline.removed.set(source, at);
         say(`${seconds(at)}  out of the load balancer (${withoutCredentials(source)})`);
       } catch (error) {
         // The load balancer may be reloading. Each complaint is shown once.
-        const complaint = error instanceof Error ? error.message : String(error);
-        if (!complaints.has(complaint)) say(`${seconds(at)}  ${complaint}`);
-        complaints.add(complaint);
+        const { message } = error as Error;
+        if (!complaints.has(message)) say(`${seconds(at)}  ${message}`);
+        complaints.add(message);
       }
     }
-    const current = await describe(instanceId, options);
-    const state = await lifecycleState(instanceId, autoScaling);
-    if (timeline.waiting === undefined && state?.endsWith(':Wait')) {
+    const isTaggedNow = isTagged(await describe(instanceId, options), options);
+    const state = await lifecycleState(instanceId, options);
+    if (timeline.waiting === undefined && state.endsWith(':Wait')) {
       timeline.waiting = at;
       say(`${seconds(at)}  waiting`);
     }
-    if (timeline.tagged === undefined && isTagged(current, options)) {
+    if (timeline.tagged === undefined && isTaggedNow) {
       timeline.tagged = at;
       say(`${seconds(at)}  tagged`);
     }
-    if (!STAYING.test(state ?? '') || (current?.State?.Name !== 'running' && current?.State?.Name !== 'pending')) {
+    if (!STAYING.test(state)) {
       timeline.terminated = at;
-      say(
-        `${seconds(at)}  ${state?.endsWith(':Retained') ? 'retained: the wait is over, the instance runs' : 'terminated'}`,
-      );
+      const event = state.endsWith(':Retained') ? 'retained: the wait is over, the instance runs' : 'terminated';
+      say(`${seconds(at)}  ${event}`);
     }
   }
 }
 
-async function findHook(instanceId: string, { autoScaling, topicArn }: DrillOptions) {
-  const { AutoScalingInstances: [member] = [] } = await autoScaling.send(
-    new DescribeAutoScalingInstancesCommand({ InstanceIds: [instanceId] }),
-  );
-  if (!member) throw new Error(`--drill ${instanceId}: is in no Auto Scaling group of this region`);
-  const { AutoScalingGroupName: group = '', LifecycleState: state } = member;
-  if (state !== 'InService') throw new Error(`--drill ${instanceId}: is ${state} in ${group}; expected InService`);
-  const { LifecycleHooks: hooks = [] } = await autoScaling.send(
-    new DescribeLifecycleHooksCommand({ AutoScalingGroupName: group }),
-  );
-  const own = hooks.filter(
-    (hook) => hook.LifecycleTransition === TERMINATING && hook.NotificationTargetARN === topicArn,
-  );
-  if (own.length === 0) {
-    throw new Error(
-      `--drill ${instanceId}: its group ${group} has no terminating hook to ${topicArn}; it would be killed at once`,
-    );
+/** The instance's group, and the time that the drill may take. */
+function findGroup(instanceId: string, facts: Facts) {
+  const groups = isKnown(facts.groups) ? facts.groups.examined : [];
+  for (const group of groups) {
+    const { description, name } = group;
+    const member = description.Instances?.find(({ InstanceId }) => InstanceId === instanceId);
+    if (member === undefined) continue;
+    const { LifecycleState: state } = member;
+    if (state !== 'InService') throw new Error(`--drill ${instanceId}: is ${state} in ${name}; expected InService`);
+    const hooks = ownHooks(facts, group, TERMINATING);
+    if (hooks.length === 0) {
+      throw new Error(`--drill ${instanceId}: its group ${name} has no terminating hook to the topic`);
+    }
+    const { TargetGroupARNs, LoadBalancerNames, TrafficSources, SuspendedProcesses } = description;
+    const hasElb = [TargetGroupARNs, LoadBalancerNames, TrafficSources].some((names) => names && names.length > 0);
+    return {
+      name,
+      heartbeatMs: Math.max(...hooks.map(timeoutOf)) * 1000,
+      extraMs: hasElb ? EXTRA_WITH_ELB_MS : EXTRA_MS,
+      isLaunchSuspended: SuspendedProcesses?.some(({ ProcessName }) => ProcessName === 'Launch') ?? false,
+    };
   }
-  const { AutoScalingGroups: [description] = [] } = await autoScaling.send(
-    new DescribeAutoScalingGroupsCommand({ AutoScalingGroupNames: [group] }),
-  );
-  const { TargetGroupARNs, LoadBalancerNames, TrafficSources, SuspendedProcesses } = description ?? {};
-  const hasElb = [TargetGroupARNs, LoadBalancerNames, TrafficSources].some((names) => names && names.length > 0);
-  return {
-    group,
-    heartbeatMs: Math.max(...own.map(timeoutOf)) * 1000,
-    extraMs: hasElb ? EXTRA_WITH_ELB_MS : EXTRA_MS,
-    isLaunchSuspended: SuspendedProcesses?.some(({ ProcessName }) => ProcessName === 'Launch') ?? false,
-  };
+  throw new Error(`--drill ${instanceId}: is in no group that the check looked at`);
 }
 
-async function terminate(InstanceId: string, group: string, autoScaling: AutoScalingClient): Promise<void> {
+async function terminate(InstanceId: string, group: string, { clients }: DrillOptions): Promise<void> {
+  const command = new TerminateInstanceInAutoScalingGroupCommand({ InstanceId, ShouldDecrementDesiredCapacity: false });
   try {
-    await autoScaling.send(
-      new TerminateInstanceInAutoScalingGroupCommand({ InstanceId, ShouldDecrementDesiredCapacity: false }),
-    );
+    await clients.autoScaling.send(command);
   } catch (error) {
     if (!/^(ScalingActivityInProgress|ResourceContention)/.test((error as Error).name)) throw error;
-    throw new Error(
-      `nothing was terminated: ${group} is busy with another scaling activity; try again when it is done`,
-      {
-        cause: error,
-      },
-    );
+    const reason = `${group} is busy with another scaling activity; try again when it is done`;
+    throw new Error(`nothing was terminated: ${reason}`, { cause: error });
   }
 }
 
 /** A load balancer that never had the server proves nothing. */
-async function expectServed(server: Server, { haproxies, signal }: DrillOptions): Promise<void> {
+async function expectServed(server: Server, { haproxies, terminal }: DrillOptions): Promise<void> {
   for (const source of haproxies) {
-    if (await isServed(source, server, signal)) continue;
+    if (await isServed(source, server, terminal.signal)) continue;
     const names = [server.instanceId, server.address].filter(Boolean).join(' or the address ');
     throw new Error(`--haproxy ${withoutCredentials(source)}: has no server in use with the name ${names}`);
   }
 }
 
-async function describe(instanceId: string, { ec2 }: DrillOptions): Promise<Instance | undefined> {
-  try {
-    const { Reservations: [{ Instances: [instance] = [] } = {}] = [] } = await ec2.send(
-      new DescribeInstancesCommand({ InstanceIds: [instanceId] }),
-    );
-    return instance;
-  } catch (error) {
-    // EC2 forgets a terminated instance after a while.
-    if (isNamed(error, 'InvalidInstanceID.NotFound')) return undefined;
-    throw error;
-  }
+async function describe(instanceId: string, { clients }: DrillOptions): Promise<Instance | undefined> {
+  const command = new DescribeInstancesCommand({ InstanceIds: [instanceId] });
+  const { Reservations: [{ Instances: [instance] = [] } = {}] = [] } = await clients.ec2.send(command);
+  return instance;
 }
 
-async function lifecycleState(instanceId: string, autoScaling: AutoScalingClient): Promise<string | undefined> {
-  const { AutoScalingInstances: [member] = [] } = await autoScaling.send(
-    new DescribeAutoScalingInstancesCommand({ InstanceIds: [instanceId] }),
-  );
-  return member?.LifecycleState;
+/** @returns an empty text when the instance has left its group. */
+async function lifecycleState(instanceId: string, { clients }: DrillOptions): Promise<string> {
+  const command = new DescribeAutoScalingInstancesCommand({ InstanceIds: [instanceId] });
+  const { AutoScalingInstances: [member] = [] } = await clients.autoScaling.send(command);
+  return member?.LifecycleState ?? '';
 }
 
-function isTagged(instance: Instance | undefined, { tag }: DrillOptions): boolean {
+function isTagged(instance: Instance | undefined, { facts: { tag } }: DrillOptions): boolean {
   return instance?.Tags?.some(({ Key, Value }) => Key === tag.key && Value === tag.value) ?? false;
 }
 
-function problemsOf(
-  { waiting, tagged, terminated, removed }: Timeline,
-  haproxies: readonly string[],
-  extraMs: number,
-): string[] {
-  if (terminated === undefined) {
-    return [`it was not terminated within its wait and ${extraMs / 60_000} minutes`];
-  }
+function problemsOf(timeline: Timeline, haproxies: readonly string[], extraMs: number): string[] {
+  const { waiting, tagged, terminated, removed } = timeline;
+  if (terminated === undefined) return [`it was not terminated within its wait and ${extraMs / 60_000} minutes`];
   return [
     ...(waiting === undefined ? ['it did not wait: the hook had no effect'] : []),
-    ...(tagged === undefined ? ['it was terminated without the tag'] : []),
-    ...(tagged !== undefined && tagged >= terminated ? ['it got the tag after its wait'] : []),
+    ...((tagged ?? terminated) >= terminated ? ['it had no tag before it was terminated'] : []),
     ...haproxies
       .filter((source) => (removed.get(source) ?? terminated) >= terminated)
       .map((source) => `${withoutCredentials(source)} still had it when it was terminated`),
@@ -229,8 +197,9 @@ function problemsOf(
 
 function verdictOf({ tagged = 0, terminated = 0, removed }: Timeline): string {
   const tag = `tagged after ${seconds(tagged)}`;
-  if (removed.size === 0)
+  if (removed.size === 0) {
     return `${tag}, ${seconds(terminated - tagged)} before it was terminated; no --haproxy was given`;
+  }
   const out = Math.max(...removed.values());
   return `${tag}, out of the load balancer after ${seconds(out)}, ${seconds(terminated - out)} before it was terminated`;
 }

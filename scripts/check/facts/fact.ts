@@ -13,7 +13,7 @@ export async function read<T>(call: () => Promise<Fact<T>>, ...absentErrors: rea
   try {
     return await call();
   } catch (error) {
-    return isNamed(error, ...absentErrors) ? 'absent' : { unreadable: reasonOf(error) };
+    return absentErrors.includes((error as Error).name) ? 'absent' : { unreadable: reasonOf(error as Error) };
   }
 }
 
@@ -33,41 +33,27 @@ export function isKnown<T extends object>(fact: Fact<T>): fact is T {
 }
 
 /** Whether AWS denies the call to the caller. Each service has its own name for that. */
-export function isDenied(error: unknown): boolean {
-  return /AccessDenied|Unauthorized|NotAuthorized|AuthorizationError/.test(nameOf(error));
+export function isDenied({ name }: Error): boolean {
+  return /AccessDenied|Unauthorized|NotAuthorized|AuthorizationError/.test(name);
 }
 
-/** Whether an error of AWS has one of these names. */
-export function isNamed(error: unknown, ...names: readonly string[]): boolean {
-  return names.includes(nameOf(error));
+/** Why a call failed, in one line. */
+export function reasonOf(error: Error): string {
+  if (isDenied(error)) return `no permission to look: ${textOf(error)}`;
+  return isNotAws(error) ? textOf(error) : `${error.name}: ${textOf(error)}`;
 }
 
 const SHOWN_CHARACTERS = 240;
 
-/** Why a call failed, in one line. */
-export function reasonOf(error: unknown): string {
-  const text = textOf(error);
-  if (isDenied(error)) return `no permission to look: ${text}`;
-  return isNotAws(error) ? text : `${nameOf(error)}: ${text}`;
-}
-
 /** An error in one line, without its name. */
-export function textOf(error: unknown): string {
+export function textOf(error: Error): string {
   if (isNotAws(error)) return 'the endpoint does not answer this call as AWS does';
-  const text = error instanceof Error ? error.message || codeOf(error) : String(error);
+  // When a host refuses on all its addresses, Node's error has a code and no message.
+  const text = error.message || String((error as NodeJS.ErrnoException).code);
   return text.replace(/[\s\p{Cc}]+/gu, ' ').slice(0, SHOWN_CHARACTERS);
 }
 
 /** Whether the SDK could not parse an answer. An emulator that lacks a call answers with a page of HTML. */
-function isNotAws(error: unknown): boolean {
-  return error instanceof Error && error.message.includes('Deserialization error');
-}
-
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
-}
-
-/** When a host refuses on all its addresses, Node's error has a code and no message. */
-function codeOf(error: Error): string {
-  return 'code' in error ? String(error.code) : 'no message';
+function isNotAws({ message }: Error): boolean {
+  return message.includes('Deserialization error');
 }

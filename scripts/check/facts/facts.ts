@@ -1,18 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import {
-  type CloudWatchClient,
-  type GetMetricDataCommandInput,
-  type MetricStat,
-  paginateGetMetricData,
-} from '@aws-sdk/client-cloudwatch';
-import { type EC2Client, paginateDescribeInstances } from '@aws-sdk/client-ec2';
-import {
-  type EvaluationResult,
-  GetRoleCommand,
-  type IAMClient,
-  paginateSimulatePrincipalPolicy,
-} from '@aws-sdk/client-iam';
-import { DescribeKeyCommand, type DescribeKeyResponse, GetKeyPolicyCommand, type KMSClient } from '@aws-sdk/client-kms';
+import { type MetricStat, paginateGetMetricData } from '@aws-sdk/client-cloudwatch';
+import { paginateDescribeInstances } from '@aws-sdk/client-ec2';
+import { type EvaluationResult, GetRoleCommand, paginateSimulatePrincipalPolicy } from '@aws-sdk/client-iam';
+import { DescribeKeyCommand, type DescribeKeyResponse, GetKeyPolicyCommand } from '@aws-sdk/client-kms';
 import {
   type FunctionConfiguration,
   GetAccountSettingsCommand,
@@ -20,15 +10,13 @@ import {
   GetFunctionConfigurationCommand,
   GetFunctionEventInvokeConfigCommand,
   GetPolicyCommand,
-  type LambdaClient,
 } from '@aws-sdk/client-lambda';
 import {
   GetSubscriptionAttributesCommand,
   GetTopicAttributesCommand,
   paginateListSubscriptionsByTopic,
-  type SNSClient,
 } from '@aws-sdk/client-sns';
-import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs';
+import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { parse } from 'yaml';
 import { readSettings, type Settings } from '../../../src/settings.ts';
 import type { Clients } from '../clients.ts';
@@ -50,19 +38,19 @@ export async function readFacts(
   named: readonly string[],
   localSha256: () => Promise<string>,
 ) {
-  const sns = await readSns(clients.sns, stack);
-  const kms = await readKms(clients.kms, isKnown(sns.topic) ? sns.topic.KmsMasterKeyId : undefined);
-  const lambda = await readLambda(clients.lambda, stack.functionName);
+  const sns = await readSns(clients, stack);
+  const kms = await readKms(clients, isKnown(sns.topic) ? sns.topic.KmsMasterKeyId : undefined);
+  const lambda = await readLambda(clients, stack.functionName);
   const settings = isKnown(lambda.function) ? settingsOf(lambda.function) : lambda.function;
   const { TagKey: key = '', TagValue: value = '' } = stack.parameters;
   // The function's tag, or else the stack's.
   const tag = isKnown(settings) && 'tag' in settings ? settings.tag : { key, value };
-  const groups = await readAutoScaling(clients.autoScaling, stack, named);
+  const groups = await readAutoScaling(clients, stack, named);
   const hooks = isKnown(groups) ? groups.examined.flatMap((group) => (isKnown(group.hooks) ? group.hooks : [])) : [];
   const ownHooks = hooks.filter(({ NotificationTargetARN }) => NotificationTargetARN === stack.topicArn);
   const roles: Role[] = [];
   for (const roleArn of new Set(ownHooks.flatMap(({ RoleARN }) => RoleARN ?? []))) {
-    roles.push(await readIam(clients.iam, roleArn, stack.topicArn, customerKeyArn(kms.key)));
+    roles.push(await readIam(clients, roleArn, stack.topicArn, customerKeyArn(kms.key)));
   }
   return {
     deployment,
@@ -73,16 +61,16 @@ export async function readFacts(
     ...kms,
     ...lambda,
     settings,
-    failureQueue: await readSqs(clients.sqs, stack.failureQueueUrl),
-    ...(await readCloudWatch(clients.cloudWatch, stack)),
+    failureQueue: await readSqs(clients, stack.failureQueueUrl),
+    ...(await readCloudWatch(clients, stack)),
     groups,
     roles,
     tag,
-    tagged: await readEc2(clients.ec2, tag),
+    tagged: await readEc2(clients, tag),
   };
 }
 
-async function readSns(client: SNSClient, { topicArn: TopicArn, functionArn }: Stack) {
+async function readSns({ sns: client }: Clients, { topicArn: TopicArn, functionArn }: Stack) {
   const notFound = ['NotFound', 'NotFoundException'];
   return {
     topic: await read(
@@ -112,7 +100,7 @@ function attributesOf({ Attributes = {} }: { Attributes?: Attributes | undefined
 }
 
 /** @param keyId the key that encrypts the topic; undefined when the topic is not encrypted. */
-async function readKms(client: KMSClient, keyId: string | undefined) {
+async function readKms({ kms: client }: Clients, keyId: string | undefined) {
   if (!keyId) return { key: 'absent', keyPolicy: 'absent' } as const;
   const key = await read(() => client.send(new DescribeKeyCommand({ KeyId: keyId })), 'NotFoundException');
   // The second call takes no alias.
@@ -125,7 +113,7 @@ function customerKeyArn(key: Fact<DescribeKeyResponse>): string | undefined {
   return isKnown(key) && key.KeyMetadata?.KeyManager === 'CUSTOMER' ? key.KeyMetadata.Arn : undefined;
 }
 
-async function readLambda(client: LambdaClient, FunctionName: string) {
+async function readLambda({ lambda: client }: Clients, FunctionName: string) {
   const input = { FunctionName };
   const notFound = 'ResourceNotFoundException';
   return {
@@ -146,11 +134,11 @@ function settingsOf({
   try {
     return readSettings(environment?.Variables ?? {});
   } catch (error) {
-    return { invalid: textOf(error) };
+    return { invalid: textOf(error as Error) };
   }
 }
 
-function readSqs(client: SQSClient, QueueUrl: string) {
+function readSqs({ sqs: client }: Clients, QueueUrl: string) {
   return read(
     async () => attributesOf(await client.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }))),
     'QueueDoesNotExist',
@@ -164,7 +152,7 @@ const FIVE_MINUTES = 300;
 const HOUR_MS = 60 * 60_000;
 
 /** The newest value above 0 of two metrics: instances that were tagged, and the age of the oldest failed message. */
-async function readCloudWatch(client: CloudWatchClient, { name: Namespace, failureQueueName }: Stack) {
+async function readCloudWatch({ cloudWatch: client }: Clients, { name: Namespace, failureQueueName }: Stack) {
   const tagged = { Namespace, MetricName: 'Messages', Dimensions: [{ Name: 'Outcome', Value: 'tagged' }] };
   const age = {
     Namespace: 'AWS/SQS',
@@ -178,10 +166,10 @@ async function readCloudWatch(client: CloudWatchClient, { name: Namespace, failu
 
   function newest(hours: number, MetricStat: MetricStat) {
     return read(async () => {
-      const input: GetMetricDataCommandInput = {
+      const input = {
         StartTime: new Date(Date.now() - hours * HOUR_MS),
         EndTime: new Date(),
-        ScanBy: 'TimestampDescending',
+        ScanBy: 'TimestampDescending' as const,
         MetricDataQueries: [{ Id: 'newest', MetricStat }],
       };
       const results = await collect(paginateGetMetricData({ client }, input), (page) => page.MetricDataResults);
@@ -199,7 +187,7 @@ export type Role = Awaited<ReturnType<typeof readIam>>;
  * A role with which Auto Scaling publishes, and IAM's simulation of its permissions.
  * @param keyArn undefined when the topic has no customer-managed key.
  */
-async function readIam(client: IAMClient, arn: string, topicArn: string, keyArn: string | undefined) {
+async function readIam({ iam: client }: Clients, arn: string, topicArn: string, keyArn: string | undefined) {
   // An ARN may have a path before the name.
   const name = arn.split('/').at(-1) ?? '';
   return {
@@ -222,7 +210,7 @@ async function readIam(client: IAMClient, arn: string, topicArn: string, keyArn:
 }
 
 /** The ids of the instances that carry the tag. */
-function readEc2(client: EC2Client, { key, value }: Settings['tag']): Promise<Fact<ReadonlySet<string>>> {
+function readEc2({ ec2: client }: Clients, { key, value }: Settings['tag']): Promise<Fact<ReadonlySet<string>>> {
   return read(async () => {
     // EC2 has wildcards in the values of filters.
     const Filters = [{ Name: `tag:${key}`, Values: [value.replace(/[*?\\]/g, '\\$&')] }];

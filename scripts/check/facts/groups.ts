@@ -1,5 +1,4 @@
 import {
-  type AutoScalingClient,
   type AutoScalingGroup,
   DescribeLifecycleHooksCommand,
   type Instance,
@@ -11,6 +10,7 @@ import {
   paginateDescribeNotificationConfigurations,
   paginateDescribeWarmPool,
 } from '@aws-sdk/client-auto-scaling';
+import type { Clients } from '../clients.ts';
 import { collect, type Fact, isKnown, read } from './fact.ts';
 import type { Stack } from './stack.ts';
 
@@ -30,20 +30,18 @@ export interface Group {
 interface Groups {
   /** Whether the user named the groups. */
   readonly isNamed: boolean;
-  /** The groups that --group or else the stack names. */
-  readonly expected: readonly string[];
-  /** The expected groups, and without --group every other one with a hook to the topic. */
+  /** The groups that --group or else the stack names, and without --group every other one with a hook to the topic. */
   readonly examined: readonly Group[];
+  /** The groups that --group or else the stack names, and that do not exist. */
+  readonly missing: readonly string[];
   /** The other groups whose hooks were read: none has a hook to the topic. */
   readonly others: readonly string[];
   /** The other groups whose hooks could not be read, with the reason. */
   readonly notRead: readonly string[];
-  /** Every group of the region. */
-  readonly names: readonly string[];
 }
 
 export function readAutoScaling(
-  client: AutoScalingClient,
+  { autoScaling: client }: Clients,
   { topicArn, parameters }: Stack,
   named: readonly string[],
 ): Promise<Fact<Groups>> {
@@ -63,8 +61,8 @@ export function readAutoScaling(
       else if (isKnown(hooks)) others.push(name);
       else notRead.push(hooks === 'absent' ? name : `${name} (${hooks.unreadable})`);
     }
-    const names = descriptions.flatMap(({ AutoScalingGroupName }) => AutoScalingGroupName ?? []);
-    return { isNamed: named.length > 0, expected, examined, others, notRead, names };
+    const missing = expected.filter((name) => !examined.some((group) => group.name === name));
+    return { isNamed: named.length > 0, examined, missing, others, notRead };
   });
 
   function readHooks(AutoScalingGroupName: string): Promise<Group['hooks']> {

@@ -1,11 +1,11 @@
 import {
-  type CloudFormationClient,
   DescribeStacksCommand,
   type Stack as Description,
   paginateDescribeStacks,
 } from '@aws-sdk/client-cloudformation';
 import { readArn } from '../../../src/arn.ts';
-import { collect, type Fact, isDenied, isKnown, isNamed, read, reasonOf } from './fact.ts';
+import type { Clients } from '../clients.ts';
+import { collect, type Fact, isDenied, isKnown, read, reasonOf } from './fact.ts';
 
 /** What CloudFormation says about the stack that the user named. */
 export interface Deployment {
@@ -20,16 +20,17 @@ export interface Deployment {
 const OUTPUTS = ['TopicArn', 'HookRoleArn', 'FunctionName', 'FailureQueueUrl'] as const;
 
 /** @throws the SDK's error when CloudFormation cannot be asked at all. */
-export async function readCloudFormation(client: CloudFormationClient, name: string): Promise<Deployment> {
+export async function readCloudFormation({ cloudFormation: client }: Clients, name: string): Promise<Deployment> {
   const region = await client.config.region();
   const { accountId } = await client.config.credentials();
   const deployment = { name, region, accountId, similarStacks: [] };
   try {
     const { Stacks: [description] = [] } = await client.send(new DescribeStacksCommand({ StackName: name }));
     if (description) return { ...deployment, description };
-  } catch (error) {
+  } catch (thrown) {
+    const error = thrown as Error;
     if (isDenied(error)) return { ...deployment, description: { unreadable: reasonOf(error) } };
-    if (!isNamed(error, 'ValidationError') || !/does not exist/.test(reasonOf(error))) throw error;
+    if (error.name !== 'ValidationError' || !error.message.includes('does not exist')) throw error;
   }
   // Without permission to list the stacks, the result names no similar ones.
   const stacks = await read(() => collect(paginateDescribeStacks({ client }, {}), (page) => page.Stacks));

@@ -3,7 +3,7 @@ import { type Facts, METRIC_DAYS } from '../facts/facts.ts';
 import type { Group } from '../facts/groups.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
 import { decide, isUnclear } from '../policy.ts';
-import { awsCommand } from './aws-command.ts';
+import { awsCommand } from './commands.ts';
 import { CHANGED, DELETED } from './stack.ts';
 
 export function judgeFunction({ function: configuration, stack: { functionName } }: Facts): Finding {
@@ -13,8 +13,7 @@ export function judgeFunction({ function: configuration, stack: { functionName }
   if (!isKnown(configuration)) return unknown(configuration);
   const { State: state, StateReason, LastUpdateStatus: update, LastUpdateStatusReason } = configuration;
   const reason = StateReason ?? LastUpdateStatusReason;
-  const finding = `${functionName}: ${state}, last update ${update}${reason ? ` (${reason})` : ''}`;
-  if (state === undefined) return unknown(`${functionName}: the answer has no state`);
+  const finding = `${state}, last update ${update}${reason ? ` (${reason})` : ''}`;
   if (state === 'Active' && update === 'Successful') return ok(finding);
   if (state === 'Pending' || (state === 'Active' && update === 'InProgress')) {
     return unknown(`${finding}: check again when it is done`);
@@ -38,8 +37,8 @@ export function judgeFunctionCode({ function: configuration, bundle }: Facts): F
   if (!isKnown(configuration)) return [];
   if (!isKnown(bundle)) return unknown(bundle);
   const { CodeSha256: deployed } = configuration;
-  if (deployed === bundle.sha256) return ok(`CodeSha256 ${deployed}, as this checkout's bundle`);
-  const finding = `CodeSha256 ${deployed}, but this checkout's bundle has ${bundle.sha256}: the stack runs other code`;
+  if (deployed === bundle.sha256) return ok("equal to this checkout's bundle");
+  const finding = `not equal to this checkout's bundle: CodeSha256 is ${deployed}, the bundle's is ${bundle.sha256}`;
   return broken(finding, 'deploy this checkout, or run the check from a checkout of the deployed version');
 }
 
@@ -66,12 +65,12 @@ export function judgeFunctionEvents({ function: configuration, functionEvents, s
   const retries = `retried for up to ${maxEventAgeOf(functionEvents)} s`;
   if (target === stack.failureQueueArn) return ok(`${retries}, then sent to the failure queue`);
   const where = target === undefined ? 'lost' : `sent to ${target}, not to the failure queue`;
-  return broken(`${retries}, then ${where}: nobody sees a message that was given up`, CHANGED);
+  return broken(`${retries}, then ${where}: nobody sees an event that was given up`, CHANGED);
 }
 
 /** Seconds after which Lambda drops an event. Without a setting, Lambda has a default. */
-export function maxEventAgeOf(configuration: { MaximumEventAgeInSeconds?: number | undefined }): number {
-  return configuration.MaximumEventAgeInSeconds ?? 21_600;
+export function maxEventAgeOf(events: Facts['functionEvents']): number {
+  return (isKnown(events) ? events.MaximumEventAgeInSeconds : undefined) ?? 21_600;
 }
 
 /** The queue of the messages that were given up. */
@@ -92,18 +91,10 @@ export function judgeFailureQueue({ failureQueue, oldestMessage, stack }: Facts)
 /** A chain that had nothing to tag is not broken. */
 export function judgeLastTagged({ lastTagged }: Facts): Finding {
   if (lastTagged === 'absent') return ok(`not in the last ${METRIC_DAYS} days; a drill tries the hook`);
-  if (!isKnown(lastTagged)) return unknown(lastTagged);
-  const { time } = lastTagged;
-  const hours = (Date.now() - time.getTime()) / 3_600_000;
-  const ago = hours < 48 ? `${hours.toFixed(1)} hours` : `${Math.round(hours / 24)} days`;
-  return ok(`${ago} ago, in the five minutes from ${time.toISOString()}`);
+  return isKnown(lastTagged) ? ok(`in the five minutes from ${lastTagged.time.toISOString()}`) : unknown(lastTagged);
 }
 
-// "Concurrent executions" of Lambda in Service Quotas, and its usual value.
-const QUOTA_CODE = 'L-B99A9384';
-const USUAL_QUOTA = 1000;
-
-const LATE = 'Lambda throttles a scale-in of more at once, and the last tags come late or never';
+const LATE = 'Lambda throttles a larger scale-in, and the last tags come late or never';
 
 /** How many copies of the function can run at once. Each instance that leaves needs one. */
 export function judgeConcurrency(facts: Facts, group: Group): Finding | [] {
@@ -119,14 +110,9 @@ export function judgeConcurrency(facts: Facts, group: Group): Finding | [] {
     return broken(`${finding}: ${reserved === 0 ? 'the next scale-in sets no tag' : LATE}`, fix);
   }
   if (!isKnown(account)) return unknown(account);
-  const { ConcurrentExecutions: total, UnreservedConcurrentExecutions: unreserved } = account.AccountLimit ?? {};
-  if (total === undefined || unreserved === undefined) return unknown('the answer has no limit of the account');
+  const { UnreservedConcurrentExecutions: unreserved } = account.AccountLimit ?? {};
+  if (unreserved === undefined) return unknown('the answer has no limit of the account');
   const finding = `${unreserved} copies for all functions of the account, ${size} instances in the group`;
   if (unreserved >= size) return ok(finding);
-  const fix = awsCommand(stack.region, 'service-quotas request-service-quota-increase', {
-    'service-code': 'lambda',
-    'quota-code': QUOTA_CODE,
-    'desired-value': Math.max(USUAL_QUOTA, total - unreserved + size),
-  });
-  return broken(`${finding}: ${LATE}`, fix);
+  return broken(`${finding}: ${LATE}`, 'request a higher quota of Lambda\'s "Concurrent executions" in Service Quotas');
 }

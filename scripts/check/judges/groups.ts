@@ -1,10 +1,9 @@
 import { isKnown } from '../facts/fact.ts';
 import type { Facts } from '../facts/facts.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
-import { putHookCommand } from './put-hook-command.ts';
 
 /** The groups that the check looks at, and the others. */
-export function judgeGroups({ stack, groups }: Facts): Finding | [] {
+export function judgeGroups({ groups }: Facts): Finding | [] {
   if (!isKnown(groups)) return unknown(groups);
   const { isNamed, examined, others, notRead } = groups;
   if (isNamed) return [];
@@ -12,23 +11,19 @@ export function judgeGroups({ stack, groups }: Facts): Finding | [] {
   if (examined.length === 0) {
     const names = others.length > 0 ? ` (${listed(others)})` : '';
     const finding = `no group has a hook to the topic${names}: the next scale-in sets no tag`;
-    return broken(finding, putHookCommand(stack, undefined));
+    return broken(finding, "set GROUP and run the stack's output PutLifecycleHookCommand: docs/deploy.md shows how");
   }
   const rest = others.length > 0 ? `no hook to the topic on ${listed(others)}` : 'the region has no other group';
-  return ok(`${examined.length} to look at; ${rest}`);
+  return ok(`${examined.length} to check; ${rest}`);
 }
 
 /** The groups that the user or the stack names, and that do not exist. */
 export function judgeMissingGroups({ stack, groups }: Facts): readonly (Finding & { group: string })[] {
   if (!isKnown(groups)) return [];
-  const { isNamed, expected, names } = groups;
-  const existing = names.length > 0 ? `its groups are ${listed(names)}` : 'it has no group at all';
-  const fix = isNamed
+  const fix = groups.isNamed
     ? 'give the name of a group that exists, or leave out --group'
     : 'deploy again with the name of a group that exists (AutoScalingGroupName)';
-  return expected
-    .filter((name) => !names.includes(name))
-    .map((group) => ({ group, ...broken(`${stack.region} has no group ${group}; ${existing}`, fix) }));
+  return groups.missing.map((group) => ({ group, ...broken(`${stack.region} has no group ${group}`, fix) }));
 }
 
 const SHOWN_NAMES = 10;

@@ -4,8 +4,8 @@ import type { Facts, Role } from '../facts/facts.ts';
 import { type Group, LAUNCHING, TERMINATING } from '../facts/groups.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
 import { combine, type Decision, decide, isUnclear } from '../policy.ts';
+import { putHookCommand } from './commands.ts';
 import { ownHooks } from './hooks.ts';
-import { putHookCommand } from './put-hook-command.ts';
 import { CHANGED, DELETED } from './stack.ts';
 
 const EFFECT = 'no message of the hook is published, and the next scale-in sets no tag';
@@ -29,69 +29,49 @@ export function judgeHookRoles(facts: Facts, group: Group): readonly Finding[] {
 
 /** Whether the roles may publish. A grant by the role's own policies or by the topic's policy suffices. */
 export function judgePublish(facts: Facts, group: Group): readonly Finding[] {
-  const { topic, stack } = facts;
-  return rolesOf(facts, group).map((role) => {
-    const permission = { resource: stack.topicArn, simulation: role.publish, policy: topic, needsConsent: false };
-    return judgePermission(facts, group, role, permission);
-  });
+  return rolesOf(facts, group).map((role) => judgePermission(facts, group, role, 'topic'));
 }
 
 /** Whether the roles may use the topic's key. Without the key policy's consent, the role's own policies do not count. */
 export function judgeUseOfTopicKey(facts: Facts, group: Group): readonly Finding[] {
   const roles = rolesOf(facts, group).filter(({ useKey }) => useKey !== 'absent');
-  return roles.map((role) => {
-    const { useKey: simulation } = role;
-    const permission = { resource: "the topic's key", simulation, policy: facts.keyPolicy, needsConsent: true };
-    return judgePermission(facts, group, role, permission);
-  });
+  return roles.map((role) => judgePermission(facts, group, role, 'key'));
 }
 
-interface Permission {
-  readonly resource: string;
-  /** IAM's simulation of the role's own policies, its boundary and the service control policies. */
-  readonly simulation: Role['publish'];
-  /** The resource's own policy. The simulation does not include it. */
-  readonly policy: Fact<{ readonly Policy?: string | undefined }>;
-  /** Whether the role's own policies count only if the resource's policy lets the account decide. */
-  readonly needsConsent: boolean;
-}
-
-function judgePermission(facts: Facts, group: Group, { arn, name }: Role, permission: Permission): Finding {
-  const { stack } = facts;
-  const { resource, simulation, policy, needsConsent } = permission;
+function judgePermission(facts: Facts, group: Group, role: Role, resource: 'topic' | 'key'): Finding {
+  const { arn, name, publish, useKey } = role;
+  const { accountId, hookRoleArn } = facts.stack;
+  // IAM's simulation covers the role's own policies, its boundary and service control policies, but not the resource's
+  // own policy.
+  const simulation = resource === 'topic' ? publish : useKey;
+  const resourcePolicy: Fact<{ Policy?: string | undefined }> = resource === 'topic' ? facts.topic : facts.keyPolicy;
   if (!isKnown(simulation)) return unknown(simulation);
-  if (!isKnown(policy)) return unknown(policy);
-  const account = [stack.accountId, stack.hookRoleArn.replace(/:role\/.*/, ':root')];
+  if (!isKnown(resourcePolicy)) return unknown(resourcePolicy);
+  const account = [accountId, hookRoleArn.replace(/:role\/.*/, ':root')];
   const context = {
     'aws:principalarn': arn,
-    'aws:principalaccount': stack.accountId,
-    'aws:sourceowner': stack.accountId,
+    'aws:principalaccount': accountId,
+    'aws:sourceowner': accountId,
     'aws:securetransport': 'true',
   };
   const decisions = simulation.map((result) => {
     const { EvalActionName: action = '' } = result;
-    const consent = needsConsent ? decide(policy.Policy, { action, principals: account, context }) : 'allowed';
+    const decideFor = (principals: readonly string[]) => decide(resourcePolicy.Policy, { action, principals, context });
+    const consent = resource === 'topic' ? 'allowed' : decideFor(account);
     const own = decisionOf(result);
-    return {
-      action,
-      decision: combine([
-        ...(consent === 'allowed' ? [own] : [consent, own === 'allowed' ? 'silent' : own]),
-        decide(policy.Policy, { action, principals: [arn], context }),
-      ]),
-    };
+    const ownWithConsent = consent === 'allowed' ? [own] : [consent, own === 'allowed' ? 'silent' : own];
+    return { action, decision: combine([...ownWithConsent, decideFor([arn])]) };
   });
   const isDenied = decisions.some(({ decision }) => decision === 'denied');
   const refused = decisions.filter(({ decision }) => decision === 'denied' || decision === 'silent');
   if (refused.length > 0) {
-    const finding = `${name} may not ${actionsOf(refused)} on ${resource}: ${EFFECT}`;
     const denial = 'find the policy that denies it (role, permissions boundary, service control policy, topic or key)';
-    return broken(finding, fixOf(facts, group, arn, isDenied ? denial : `allow it in the policy of ${resource}`));
+    const fix = fixOf(facts, group, arn, isDenied ? denial : `allow it in the policy of the ${resource}`);
+    return broken(`${name} may not ${actionsOf(refused)}: ${EFFECT}`, fix);
   }
   const unclear = decisions.filter(({ decision }) => isUnclear(decision));
-  if (unclear.length > 0) return unknown(`${name}: ${actionsOf(unclear)} on ${resource}: ${UNCLEAR}`);
-  return decisions.length === 0
-    ? unknown('IAM simulated nothing')
-    : ok(`${name}: ${actionsOf(decisions)} on ${resource}`);
+  if (unclear.length > 0) return unknown(`whether ${name} may ${actionsOf(unclear)}: ${UNCLEAR}`);
+  return decisions.length === 0 ? unknown('IAM simulated nothing') : ok(`${name} may ${actionsOf(decisions)}`);
 }
 
 function decisionOf({ EvalDecision: decision, MissingContextValues: missing = [] }: EvaluationResult): Decision {

@@ -3,9 +3,8 @@ import { isKnown } from '../facts/fact.ts';
 import type { Facts } from '../facts/facts.ts';
 import { type Group, LAUNCHING, TERMINATING } from '../facts/groups.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
-import { awsCommand } from './aws-command.ts';
+import { awsCommand, putHookCommand } from './commands.ts';
 import { maxEventAgeOf } from './function.ts';
-import { putHookCommand } from './put-hook-command.ts';
 import { CHANGED } from './stack.ts';
 
 /** The group's hooks to the topic for one transition; none when the hooks could not be read. */
@@ -22,7 +21,7 @@ export function timeoutOf({ HeartbeatTimeout = 3600 }: LifecycleHook): number {
 }
 
 function describe(hook: LifecycleHook): string {
-  return `${hook.LifecycleHookName}, heartbeat timeout ${timeoutOf(hook)} s, default result ${hook.DefaultResult ?? 'ABANDON'}`;
+  return `${hook.LifecycleHookName}, timeout ${timeoutOf(hook)} s, default result ${hook.DefaultResult ?? 'ABANDON'}`;
 }
 
 /** The terminating hooks to the topic. */
@@ -30,17 +29,14 @@ export function judgeTerminatingHooks(facts: Facts, group: Group): Finding | rea
   if (!isKnown(group.hooks)) return unknown(group.hooks);
   const own = ownHooks(facts, group, TERMINATING);
   if (own.length === 0) {
-    const others = group.hooks
-      .filter(({ LifecycleTransition }) => LifecycleTransition === TERMINATING)
-      .map((hook) => `, only ${hook.LifecycleHookName} to ${hook.NotificationTargetARN ?? 'EventBridge'}`);
-    const finding = `none to the topic${others.join('')}: the next scale-in sets no tag, and requests are lost`;
+    const finding = 'none to the topic: the next scale-in sets no tag, and requests are lost';
     return broken(finding, putHookCommand(facts.stack, group.name));
   }
   return own.map((hook) => {
     const fix = putHookCommand(facts.stack, group.name, hook);
     if (hook.RoleARN === undefined) return broken(`${describe(hook)}, no role: the next scale-in sets no tag`, fix);
     if (hook.DefaultResult === 'CONTINUE') return ok(describe(hook));
-    const effect = "the end of the wait skips the group's other hooks, and a lifecycle policy may keep the instance";
+    const effect = "a timeout ends the group's other hooks too, and a lifecycle policy may keep the instance";
     return broken(`${describe(hook)}: ${effect}`, fix);
   });
 }
@@ -57,11 +53,11 @@ export function judgeOtherTerminatingHooks(facts: Facts, group: Group): readonly
       const timeout = timeoutOf(hook);
       if (hook.DefaultResult === 'CONTINUE' || timeout > longest) return ok(describe(hook));
       if (triggers?.TerminateHookAbandon === 'retain') {
-        return ok(`${describe(hook)}: if it times out first, the lifecycle policy keeps the instance running`);
+        return ok(`${describe(hook)}: after a timeout, the lifecycle policy keeps the instance running`);
       }
-      const finding = `${describe(hook)}: if it times out, the next scale-in waits ${timeout} of ${longest} s`;
+      const effect = `its timeout ends every hook's wait after ${timeout} s instead of ${longest} s, and requests are lost`;
       const fix = `ask the hook's owner for the default result CONTINUE, or for a timeout above ${longest} s`;
-      return broken(`${finding}, and requests are lost`, fix);
+      return broken(`${describe(hook)}: ${effect}`, fix);
     });
 }
 
@@ -82,16 +78,16 @@ export function judgeWaitingTime(facts: Facts, group: Group): readonly Finding[]
     if (functionEvents !== 'absent' && !isKnown(functionEvents)) return unknown(functionEvents);
     const timeout = timeoutOf(hook);
     const limit = settings.maxAgeMs / 1000;
-    const maxEventAge = maxEventAgeOf(functionEvents === 'absent' ? {} : functionEvents);
+    const maxEventAge = maxEventAgeOf(functionEvents);
     const accepted = Math.min(limit, maxEventAge);
-    if (timeout === accepted) return ok(`${timeout} s, equal to the function's limit`);
+    if (timeout === accepted) return ok(`${timeout} s, as long as the function accepts a message`);
     if (timeout < accepted) {
       return ok(
-        `${timeout} s; the function accepts messages up to ${accepted} s old, so a late one may tag a returned instance`,
+        `${timeout} s; the function accepts messages for ${accepted} s, so a late one may tag a returned instance`,
       );
     }
     const tooShort = timeout > limit ? `HEARTBEAT_TIMEOUT is ${limit} s` : `Lambda drops events after ${maxEventAge} s`;
-    const finding = `the hook waits ${timeout} s, but ${tooShort}: a later message sets no tag`;
+    const finding = `the hook waits ${timeout} s, but ${tooShort}: a message after that sets no tag`;
     if (timeout > limit) return broken(finding, raiseParameter(timeout));
     const fix = awsCommand(stack.region, 'lambda update-function-event-invoke-config', {
       'function-name': stack.functionName,
@@ -109,8 +105,8 @@ export function judgeWaitingTime(facts: Facts, group: Group): readonly Finding[]
       capabilities: 'CAPABILITY_IAM',
       parameters: Object.keys(parameters).map((key) =>
         key === 'HeartbeatTimeout'
-          ? { ParameterKey: key, ParameterValue: String(timeout) }
-          : { ParameterKey: key, UsePreviousValue: true },
+          ? `ParameterKey=${key},ParameterValue=${timeout}`
+          : `ParameterKey=${key},UsePreviousValue=true`,
       ),
     });
   }

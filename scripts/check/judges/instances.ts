@@ -3,7 +3,7 @@ import { isKnown } from '../facts/fact.ts';
 import type { Facts } from '../facts/facts.ts';
 import { type Group, LAUNCHING } from '../facts/groups.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
-import { awsCommand } from './aws-command.ts';
+import { awsCommand } from './commands.ts';
 import { isReused } from './return-to-service.ts';
 
 /** Instances in service must not carry the tag. */
@@ -33,7 +33,7 @@ export function judgeWaitingToLeave(facts: Facts, group: Group): Finding {
   const wrong = leaving.filter((id) => !tagged.has(id));
   const name = `${tag.key}=${tag.value}`;
   if (wrong.length > 0) {
-    const finding = `${wrong.length} of ${counted(leaving)} without ${name} (${wrong.join(', ')}): unless a message is on its way, they end while they serve`;
+    const finding = `${wrong.length} of ${counted(leaving)} without ${name} (${wrong.join(', ')}): unless a message is on its way, requests are lost`;
     return broken(finding, tagCommand(facts, 'create-tags', wrong));
   }
   const unclear = isAmbiguous ? pending.filter((id) => !tagged.has(id)) : [];
@@ -54,5 +54,6 @@ function counted({ length }: readonly string[]): string {
 }
 
 function tagCommand({ stack, tag }: Facts, operation: 'create-tags' | 'delete-tags', ids: readonly string[]): string {
-  return awsCommand(stack.region, `ec2 ${operation}`, { resources: ids, tags: [{ Key: tag.key, Value: tag.value }] });
+  const tags = JSON.stringify([{ Key: tag.key, Value: tag.value }]);
+  return awsCommand(stack.region, `ec2 ${operation}`, { resources: ids, tags });
 }

@@ -32,7 +32,7 @@ let healthy: Facts;
 beforeAll(async () => {
   givenHealthyChain();
   const clients = await makeClients(process.env, new AbortController().signal);
-  const deployment = await readCloudFormation(clients.cloudFormation, 'drain');
+  const deployment = await readCloudFormation(clients, 'drain');
   healthy = await readFacts(clients, deployment, stackOf(deployment) as Stack, [], async () => CODE);
 });
 
@@ -49,7 +49,7 @@ function judged(changes: Changes) {
 /** The group web, with changes. */
 function web(changes: Partial<Group> = {}, found: object = {}): Changes {
   const group = { name: 'web', description: GROUP, hooks: [HOOK], notifications: [], refreshes: [], warmPool: [] };
-  const groups = { isNamed: false, expected: [], others: [], notRead: [], names: ['web'], ...found };
+  const groups = { isNamed: false, missing: [], others: [], notRead: [], ...found };
   return { groups: { examined: [{ ...group, ...changes }], ...groups } };
 }
 
@@ -57,7 +57,6 @@ const described = (changes: Partial<AutoScalingGroup>) => ({ description: { ...G
 const hooked = (...hooks: Partial<LifecycleHook>[]) => web({ hooks: hooks.map((hook) => ({ ...HOOK, ...hook })) });
 const TAGGED = { tagged: new Set(['i-00000001']) };
 const inState = (...states: LifecycleState[]) => web(described({ Instances: inStates(...states) }));
-const missing = (names: string[], isNamed: boolean) => web({}, { isNamed, expected: ['shop'], names });
 
 const LAUNCHING = { LifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING', LifecycleHookName: 'drain-launch' };
 const RETURNING = { ...HOOK, ...LAUNCHING };
@@ -99,8 +98,8 @@ const TWO = { ApproximateNumberOfMessages: '2' };
 const BEING_READ = { ApproximateNumberOfMessagesNotVisible: '1' };
 const queued = (failureQueue: object, oldestMessage: unknown = 'absent') => ({ failureQueue, oldestMessage });
 const reserved = (ReservedConcurrentExecutions: number) => ({ concurrency: { ReservedConcurrentExecutions } });
-const account = (ConcurrentExecutions: number, UnreservedConcurrentExecutions: number) => ({
-  account: { AccountLimit: { ConcurrentExecutions, UnreservedConcurrentExecutions } },
+const account = (UnreservedConcurrentExecutions: number) => ({
+  account: { AccountLimit: { UnreservedConcurrentExecutions } },
 });
 const key = (changes: object) => ({
   topic: { KmsMasterKeyId: 'alias/topic', Policy: '{}' },
@@ -175,7 +174,7 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
   [{ topic: 'absent' }, 'topic', `${TOPIC} does not exist: the next scale-in sets no tag`, DELETED],
   [key({ KeyState: 'Disabled' }), 'topic key', 'key-1 is Disabled: nobody can publish', 'ask the owner of the key'],
   [{ ...key({}), key: 'absent' }, 'topic key', 'alias/topic does not exist', 'set a key that exists'],
-  [{ subscription: 'absent' }, 'subscription', `drain-Function-1 is not subscribed to ${TOPIC}`, DELETED],
+  [{ subscription: 'absent' }, 'subscription', 'the function is not subscribed', DELETED],
   [subscribed({ PendingConfirmation: 'true' }), 'subscription', 'not confirmed', DELETED],
   [subscribed({ FilterPolicy: '{"Event":["x"]}' }), 'subscription filter', '{"Event":["x"]} is', 'up to 15 min'],
   [subscribed({ FilterPolicyScope: undefined }), 'subscription filter', 'on MessageAttributes', 'deploy this checkout'],
@@ -186,7 +185,7 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
   [lambda({ State: 'Failed', StateReason: 'net' }), 'function', '(net): the next scale-in may', 'remove the'],
   [lambda({ LastUpdateStatus: 'Failed' }), 'function', 'the version before the update still runs', 'deploy again'],
   [{ settings: { invalid: 'TAG_KEY is bad' } }, 'function settings', 'TAG_KEY is bad: every call fails', CHANGED],
-  [lambda({ CodeSha256: 'b3RoZXI=' }), 'function code', `b3RoZXI=, but this checkout's bundle has ${CODE}`, 'deploy'],
+  [lambda({ CodeSha256: 'b3RoZXI=' }), 'function code', `CodeSha256 is b3RoZXI=, the bundle's is ${CODE}`, 'deploy'],
   [{ functionPolicy: 'absent' }, 'function permission', 'the topic may not call the function', DELETED],
   [callable({ ArnLike: { 'aws:SourceArn': 'other' } }), 'function permission', 'the topic may not call', DELETED],
   [{ functionEvents: {} }, 'function events', 'retried for up to 21600 s, then lost', CHANGED],
@@ -195,17 +194,20 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
   [queued(TWO, { value: 640 }), 'failure queue', '2 given up, the oldest at least 640', OPERATE],
   [queued(BEING_READ), 'failure queue', '1 given up, the oldest of unknown age', OPERATE],
   [{ failureQueue: 'absent' }, 'failure queue', 'drain-FailureQueue-1 does not exist', DELETED],
-  [web({}, { examined: [], others: ['a', 'b'] }), 'groups', 'no group has a hook to the topic (a, b)', '{GROUP:?name'],
-  [web({}, { examined: [] }), 'groups', 'no group has a hook to the topic: the next', '{GROUP:?name'],
-  [missing(['web'], false), 'shop: group', 'us-west-2 has no group shop; its groups are web', '(AutoScalingGroupName)'],
-  [missing([...'abcdefghijkl'], true), 'shop: group', 'are a, b, c, d, e, f, g, h, i, j, and 2 more', '--group'],
-  [missing([], true), 'shop: group', 'it has no group at all', 'or leave out --group'],
+  [
+    web({}, { examined: [], others: ['a'] }),
+    'groups',
+    'no group has a hook to the topic (a)',
+    'PutLifecycleHookCommand',
+  ],
+  [web({}, { missing: ['shop'] }), 'shop: group', 'us-west-2 has no group shop', '(AutoScalingGroupName)'],
+  [web({}, { missing: ['shop'], isNamed: true }), 'shop: group', 'us-west-2 has no', 'leave out --group'],
   [hooked(), 'web: terminating hook', 'none to the topic: the next scale-in sets no tag', PUT],
-  [hooked(LAUNCHING, OTHER), 'web: terminating hook', 'none to the topic, only logs to EventBridge', PUT],
+  [hooked(LAUNCHING, OTHER), 'web: terminating hook', 'none to the topic', PUT],
   [hooked({ RoleARN: undefined }), 'web: terminating hook', 'no role: the next scale-in sets no tag', PUT],
-  [hooked(EVIL), 'web: terminating hook', 'drain, heartbeat timeout 200 s, default result ABANDON', put('drain', 200)],
-  [hooked({}, ABANDON), 'web: other terminating hook', 'the next scale-in waits 60 of 300 s', 'timeout above 300 s'],
-  [hooked({}, { ...ABANDON, HeartbeatTimeout: 300 }), 'web: other terminating hook', 'waits 300 of', 'ask'],
+  [hooked(EVIL), 'web: terminating hook', 'drain, timeout 200 s, default result ABANDON', put('drain', 200)],
+  [hooked({}, ABANDON), 'web: other terminating hook', 'after 60 s instead of 300 s', 'timeout above 300 s'],
+  [hooked({}, { ...ABANDON, HeartbeatTimeout: 300 }), 'web: other terminating hook', '300 s instead', 'ask'],
   [hooked({}, { ...OTHER, DefaultResult: undefined }), 'web: other terminating hook', 'ABANDON', 'ask'],
   [hooked({}, LAUNCH_ABANDON), 'web: launching hook', 'terminates every new', PUT_LAUNCHING],
   [trust({}, 'lambda.amazonaws.com'), 'web: hook role', 'Auto Scaling may not assume drain-HookRole-1', CHANGED],
@@ -226,7 +228,7 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
     'x/y does not exist',
     `${PUT} && ${put('drain-launch', 300, 'LAUNCHING')}`,
   ],
-  [publishing('explicitDeny'), 'web: publish to topic', `drain-HookRole-1 may not sns:Publish on ${TOPIC}`, WHO_DENIES],
+  [publishing('explicitDeny'), 'web: publish to topic', 'drain-HookRole-1 may not sns:Publish: ', WHO_DENIES],
   [publishing('allowed', DENY), 'web: publish to topic', 'may not sns:Publish', WHO_DENIES],
   // Here, the pattern is a name.
   [
@@ -235,16 +237,26 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
     'may',
     WHO_DENIES,
   ],
-  [publishing('implicitDeny', ELSEWHERE), 'web: publish to topic', 'may not sns:Publish', `in the policy of ${TOPIC}`],
-  [decrypting('implicitDeny', ACCOUNT), 'web: use of topic key', 'may not kms:Decrypt on the', 'allow it in'],
+  [
+    publishing('implicitDeny', ELSEWHERE),
+    'web: publish to topic',
+    'may not sns:Publish',
+    'allow it in the policy of the topic',
+  ],
+  [
+    decrypting('implicitDeny', ACCOUNT),
+    'web: use of topic key',
+    'may not kms:Decrypt: ',
+    'allow it in the policy of the key',
+  ],
   [decrypting('explicitDeny', ROLE), 'web: use of topic key', 'may not kms:Decrypt', WHO_DENIES],
   [decrypting('allowed', `${ROLE}-2`), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt', 'allow it in'],
   [decrypting('allowed', ACCOUNT, DENY), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt', WHO_DENIES],
   [
     { ...hooked({ HeartbeatTimeout: 900 }), ...events(900) },
     'web: waiting time',
-    'the hook waits 900 s, but HEARTBEAT_TIMEOUT is 300 s: a later message sets no tag',
-    `aws cloudformation update-stack --region us-west-2 --stack-name drain --use-previous-template --capabilities CAPABILITY_IAM --parameters '[{"ParameterKey":"AutoScalingGroupName","UsePreviousValue":true},{"ParameterKey":"HeartbeatTimeout","ParameterValue":"900"}`,
+    'the hook waits 900 s, but HEARTBEAT_TIMEOUT is 300 s: a message after that sets no tag',
+    `aws cloudformation update-stack --region us-west-2 --stack-name drain --use-previous-template --capabilities CAPABILITY_IAM --parameters ParameterKey=AutoScalingGroupName,UsePreviousValue=true ParameterKey=HeartbeatTimeout,ParameterValue=900 `,
   ],
   [settings(60), 'web: waiting time', 'the hook waits 300 s, but HEARTBEAT_TIMEOUT is 60 s', CHANGED],
   [
@@ -264,8 +276,7 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
   [reserved(1), 'web: concurrency', '1 copies reserved, 2 instances in the group: Lambda', DELETE_LIMIT],
   [reserved(0), 'web: concurrency', '0 copies reserved, 2 instances in the group: the next', DELETE_LIMIT],
   [{ ...reserved(0), ...inState() }, 'web: concurrency', '0 copies reserved, 0 instances', DELETE_LIMIT],
-  [account(10, 1), 'web: concurrency', '1 copies for all functions of the account', '--desired-value 1000'],
-  [account(5000, 1), 'web: concurrency', '1 copies', '--quota-code L-B99A9384 --desired-value 5001'],
+  [account(1), 'web: concurrency', '1 copies for all functions of the account', 'request a higher quota'],
   [TAGGED, 'web: in service', `1 of 2 instances with ${TAG_NAME}`, tag('delete', 1)],
   [
     { ...inState('Terminating:Wait', 'Terminating:Wait'), ...TAGGED },
@@ -285,7 +296,7 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
 
 /** The commands that are safe to print. */
 const SAFE =
-  /^aws (autoscaling put-lifecycle-hook|ec2 (create|delete)-tags|cloudformation update-stack|lambda update-function-event-invoke-config|lambda delete-function-concurrency|service-quotas request-service-quota-increase) --region us-west-2 /;
+  /^aws (autoscaling put-lifecycle-hook|ec2 (create|delete)-tags|cloudformation update-stack|lambda update-function-event-invoke-config|lambda delete-function-concurrency) --region us-west-2 /;
 
 describe('is broken', () => {
   test.each(BROKEN.map(([changes, ...row]) => [...row, changes] as const))('%s: %s', (place, finding, fix, changes) => {
@@ -308,44 +319,22 @@ const DENIED = { unreadable: 'no permission to look: not for you' };
 
 /** Facts that cannot be read or judged, the links that are unknown, and the reason. */
 const UNKNOWN: readonly [changes: Changes, places: string[], reason: string][] = [
-  [{ deployment: { description: DENIED } }, ['stack'], 'not for you; nothing else can be looked at'],
   [stack('UPDATE_IN_PROGRESS'), ['stack'], 'UPDATE_IN_PROGRESS: check again'],
   [stack('CREATE_IN_PROGRESS', []), ['stack'], 'CREATE_IN_PROGRESS: check again'],
-  [{ topic: DENIED }, ['topic', 'web: publish to topic'], DENIED.unreadable],
-  [{ ...key({}), key: DENIED }, ['topic key'], DENIED.unreadable],
   [key({ KeyManager: 'AWS' }), ['topic key'], 'key-1, managed by AWS'],
-  [{ subscription: DENIED }, ['subscription'], DENIED.unreadable],
-  [{ function: DENIED, settings: DENIED }, ['function', 'function settings', 'web: waiting time'], ''],
   [lambda({ State: 'Pending' }), ['function'], 'check again when it is done'],
   [lambda({ LastUpdateStatus: 'InProgress' }), ['function'], 'check again when it is done'],
-  [lambda({ State: undefined }), ['function'], 'the answer has no state'],
-  [{ settings: DENIED }, ['function settings', 'web: waiting time'], ''],
   [{ bundle: DENIED }, ['function code'], DENIED.unreadable],
-  [{ functionPolicy: DENIED }, ['function permission'], DENIED.unreadable],
   [callable({ IpAddress: { 'aws:SourceIp': '::1' } }), ['function permission'], 'that the check cannot judge'],
-  [{ functionEvents: DENIED }, ['function events', 'web: waiting time'], DENIED.unreadable],
-  [{ failureQueue: DENIED }, ['failure queue'], DENIED.unreadable],
-  [{ lastTagged: DENIED }, ['last tagged'], DENIED.unreadable],
-  [{ groups: DENIED }, ['groups'], DENIED.unreadable],
-  [web({}, { notRead: ['shop (no right)'] }), ['groups'], 'the hooks of shop (no right)'],
   [web({ hooks: DENIED }), ['web: terminating hook', 'web: root volume replacement'], DENIED.unreadable],
-  [role({ role: DENIED }), ['web: hook role'], DENIED.unreadable],
   [trust({ ArnLike: { 'aws:SourceArn': 'x' } }), ['web: hook role'], 'may assume drain-HookRole-1'],
-  [role({ publish: DENIED }), ['web: publish to topic'], DENIED.unreadable],
   [role({ publish: [] }), ['web: publish to topic'], 'IAM simulated nothing'],
   [publishing('implicitDeny', ELSEWHERE, ['aws:PrincipalOrgID']), ['web: publish to topic'], 'sns:Publish'],
   [publishing('explicitDeny', {}, ['aws:PrincipalOrgID']), ['web: publish to topic'], 'sns:Publish'],
   [publishing('implicitDeny', ODD), ['web: publish to topic'], 'cannot judge'],
   [publishing('allowed', { ...DENY, ...ODD }), ['web: publish to topic'], 'cannot judge'],
-  [{ ...decrypting('allowed', ROLE), keyPolicy: DENIED }, ['web: use of topic key'], DENIED.unreadable],
   [decrypting('allowed', ACCOUNT, ODD), ['web: use of topic key'], 'cannot judge'],
-  [web({ ...REUSE, notifications: DENIED }), ['web: return to service'], DENIED.unreadable],
-  [web({ refreshes: DENIED }), ['web: root volume replacement'], DENIED.unreadable],
-  [{ concurrency: DENIED }, ['web: concurrency'], DENIED.unreadable],
-  [{ account: DENIED }, ['web: concurrency'], DENIED.unreadable],
   [{ account: { AccountLimit: {} } }, ['web: concurrency'], 'the answer has no limit of the account'],
-  [{ tagged: DENIED }, ['web: in service', 'web: waiting to leave'], DENIED.unreadable],
-  [web({ warmPool: DENIED }), ['web: waiting to leave'], DENIED.unreadable],
   [
     web({
       ...REUSE,
@@ -371,32 +360,31 @@ describe('is unknown', () => {
   });
 });
 
-// SNS gives the keys back in another order.
-const REVERSED_FILTER = JSON.stringify(reversed(JSON.parse(FILTER)));
+// SNS may format the filter in another way.
+const SAME_FILTER = JSON.stringify(JSON.parse(FILTER), null, 1);
 
 /** Facts that differ, and the finding of a link that is ok all the same. */
 const OK: readonly [changes: Changes, place: string, finding: string][] = [
   [stack('UPDATE_ROLLBACK_COMPLETE'), 'stack', 'the last update failed and was undone'],
   [stack('UPDATE_COMPLETE'), 'stack', 'UPDATE_COMPLETE'],
   [key({}), 'topic key', 'key-1, enabled, customer-managed'],
-  [subscribed({ FilterPolicy: REVERSED_FILTER }), 'subscription filter', "template.yaml's filter"],
+  [subscribed({ FilterPolicy: SAME_FILTER }), 'subscription filter', "template.yaml's filter"],
   [{ settings: { tag: DEFAULT_TAG, maxAgeMs: Number.POSITIVE_INFINITY } }, 'function settings', 'no HEARTBEAT_TIMEOUT'],
   [callable(SAME_ACCOUNT), 'function permission', 'may call'],
   [{ lastTagged: 'absent' }, 'last tagged', 'not in the last 62 days'],
-  [{ lastTagged: { time: new Date(Date.now() - 7_200_000) } }, 'last tagged', '2.0 hours ago, in the five minutes'],
-  [{ lastTagged: { time: new Date(Date.now() - 5 * 86_400_000) } }, 'last tagged', '5 days ago'],
-  [{}, 'groups', '1 to look at; the region has no other group'],
-  [web({}, { others: ['batch'] }), 'groups', '1 to look at; no hook to the topic on batch'],
-  [hooked({}, { ...OTHER, DefaultResult: 'CONTINUE' }), 'web: other terminating hook', 'logs, heartbeat timeout 60 s'],
+  [{ lastTagged: { time: new Date(0) } }, 'last tagged', 'in the five minutes from 1970-01-01T00:00:00.000Z'],
+  [{}, 'groups', '1 to check; the region has no other group'],
+  [web({}, { others: [...'abcdefghijkl'] }), 'groups', 'on a, b, c, d, e, f, g, h, i, j, and 2 more'],
+  [hooked({}, { ...OTHER, DefaultResult: 'CONTINUE' }), 'web: other terminating hook', 'logs, timeout 60 s'],
   [hooked({}, { ...ABANDON, HeartbeatTimeout: 301 }), 'web: other terminating hook', 'default result ABANDON'],
   [
     web({ ...described(RETAINING), hooks: [HOOK, { ...HOOK, ...ABANDON }] }),
     'web: other terminating hook',
-    'if it times out first, the lifecycle policy keeps the instance running',
+    'after a timeout, the lifecycle policy keeps the instance running',
   ],
   [hooked({}, LAUNCHING), 'web: launching hook', 'drain-launch'],
   [trust(SAME_ACCOUNT), 'web: hook role', 'may'],
-  [publishing('implicitDeny'), 'web: publish to topic', `drain-HookRole-1: sns:Publish on ${TOPIC}`],
+  [publishing('implicitDeny'), 'web: publish to topic', 'drain-HookRole-1 may sns:Publish'],
   // SNS's default policy.
   [publishing('implicitDeny', { Principal: '*', Condition: SAME_OWNER }), 'web: publish to topic', 'sns:Publish'],
   // Everybody but the hook's role is denied.
@@ -405,8 +393,8 @@ const OK: readonly [changes: Changes, place: string, finding: string][] = [
   [publishing('allowed', ODD), 'web: publish to topic', 'sns:Publish'],
   [decrypting('implicitDeny', ROLE), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt'],
   [decrypting('allowed', ACCOUNT), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt'],
-  [hooked({ HeartbeatTimeout: 120 }), 'web: waiting time', '120 s; the function accepts messages up to 300 s old'],
-  [{ functionEvents: 'absent' }, 'web: waiting time', "300 s, equal to the function's limit"],
+  [hooked({ HeartbeatTimeout: 120 }), 'web: waiting time', '120 s; the function accepts messages for 300 s'],
+  [{ functionEvents: 'absent' }, 'web: waiting time', '300 s, as long as the function accepts a message'],
   [
     web({ ...REUSE, notifications: [...NOT_ANNOUNCED, ANNOUNCED] }),
     'web: return to service',
@@ -418,7 +406,7 @@ const OK: readonly [changes: Changes, place: string, finding: string][] = [
   [web(described(NO_IMAGE)), 'web: root volume replacement', 'no such instance refresh'],
   [web({ refreshes: [{ Strategy: 'Rolling' }] }), 'web: root volume replacement', 'no such instance refresh'],
   [reserved(2), 'web: concurrency', '2 copies reserved, 2 instances in the group'],
-  [account(10, 2), 'web: concurrency', '2 copies for all functions of the account'],
+  [account(2), 'web: concurrency', '2 copies for all functions of the account'],
   [{ tagged: new Set(['i-00000009']) }, 'web: in service', `2 instances, none with ${TAG_NAME}`],
   [{ ...inState('Terminating:Wait'), ...TAGGED }, 'web: waiting to leave', `1 instance, all with ${TAG_NAME}`],
   // Without reuse, the instance is on its first way into the pool.
@@ -438,14 +426,3 @@ test('a command reaches the AWS CLI as it was meant, whatever the name of the gr
   const words = execFileSync('sh', ['-c', `aws() { printf '%s\\n' "$@"; }\n${fix}`], { encoding: 'utf8' });
   expect(words).toBe(`${put('drain', 300).replace('aws ', '').replace(/web$/, '').replaceAll(' ', '\n')}${name}\n`);
 });
-
-/** The same data, with the keys of every object in reverse order. */
-function reversed(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(reversed);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .reverse()
-      .map(([key, item]) => [key, reversed(item)]),
-  );
-}

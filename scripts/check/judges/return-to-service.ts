@@ -2,8 +2,8 @@ import { isKnown } from '../facts/fact.ts';
 import type { Facts } from '../facts/facts.ts';
 import { type Group, LAUNCHING } from '../facts/groups.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
+import { putHookCommand } from './commands.ts';
 import { ownHooks } from './hooks.ts';
-import { putHookCommand } from './put-hook-command.ts';
 
 const LAUNCH = 'autoscaling:EC2_INSTANCE_LAUNCH';
 

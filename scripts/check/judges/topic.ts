@@ -6,7 +6,7 @@ import { CHANGED, DELETED } from './stack.ts';
 
 export function judgeTopic({ topic, stack: { topicArn } }: Facts): Finding {
   if (topic === 'absent') return broken(`${topicArn} does not exist: the next scale-in sets no tag`, DELETED);
-  return isKnown(topic) ? ok(topicArn) : unknown(topic);
+  return isKnown(topic) ? ok(topicArn.split(':').at(-1) ?? '') : unknown(topic);
 }
 
 /** The key that encrypts the topic. */
@@ -23,14 +23,13 @@ export function judgeTopicKey({ topic, key }: Facts): Finding | [] {
 }
 
 /** The function's subscription to the topic. */
-export function judgeSubscription({ subscription, stack }: Facts): Finding {
+export function judgeSubscription({ subscription }: Facts): Finding {
   if (subscription === 'absent') {
-    const finding = `${stack.functionName} is not subscribed to ${stack.topicArn}: the next scale-in sets no tag`;
-    return broken(finding, DELETED);
+    return broken('the function is not subscribed to the topic: the next scale-in sets no tag', DELETED);
   }
   if (!isKnown(subscription)) return unknown(subscription);
   if (!isConfirmed(subscription)) return broken('not confirmed: the next scale-in sets no tag', DELETED);
-  return ok('the function is subscribed, confirmed');
+  return ok('confirmed');
 }
 
 export function judgeSubscriptionFilter({ subscription, templateFilter }: Facts): Finding | [] {
