@@ -69,6 +69,19 @@ export function asTheGateRuns(script) {
   return script.replace(/npm run drain -- (?!.*--short)/g, 'npm run drain -- --short ');
 }
 
+/**
+ * Why the gate has to stop after a command; undefined when the command ended as the page says.
+ * @param {string} script
+ * @param {number | null} status
+ * @param {string | null} signal
+ */
+export function problemOf(script, status, signal) {
+  const mustFail = script.includes('# fails');
+  if (signal === null && (status !== 0) === mustFail) return undefined;
+  const expected = mustFail ? 'an exit code other than 0' : 'exit code 0';
+  return `ended with ${signal ?? `exit code ${status}`}; expected ${expected}`;
+}
+
 // The pages show the plain command. In the gate nobody answers its question, and the user may not be root.
 const APT_GET = `apt-get() {
   $([ "$(id -u)" = 0 ] || echo sudo) env DEBIAN_FRONTEND=noninteractive apt-get -y -qq "$@" >/dev/null
@@ -89,10 +102,9 @@ function runAll() {
     const { status, signal } = spawnSync('bash', ['-e', '-c', APT_GET + command], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
-    const mustFail = script.includes('# fails');
-    if (signal !== null || (status !== 0) !== mustFail) {
-      const expected = mustFail ? 'an exit code other than 0' : 'exit code 0';
-      console.error(`${page}:${line} ended with ${signal ?? `exit code ${status}`}; expected ${expected}`);
+    const problem = problemOf(script, status, signal);
+    if (problem) {
+      console.error(`${page}:${line} ${problem}`);
       process.exit(1);
     }
   }

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { asTheGateRuns, commandBlocks } from '../.ci/documented-commands.mjs';
+import { asTheGateRuns, commandBlocks, problemOf } from '../.ci/documented-commands.mjs';
 
 const PROJECT = fileURLToPath(new URL('..', import.meta.url));
 const files = readdirSync(PROJECT, { recursive: true, encoding: 'utf8' }).filter(
@@ -81,6 +81,16 @@ describe('the gate', () => {
     const needsAws = /\baws\b|npm run (--silent )?check/;
     expect(scripts(false).filter((script) => /\bnpm\b/.test(script) && !needsAws.test(script))).toEqual([]);
   });
+});
+
+it.each([
+  ['npm test', 0, null, undefined],
+  ['npm test', 1, null, 'ended with exit code 1; expected exit code 0'],
+  ['npm test', null, 'SIGTERM', 'ended with SIGTERM; expected exit code 0'],
+  ['npm test # fails', 1, null, undefined],
+  ['npm test # fails', 0, null, 'ended with exit code 0; expected an exit code other than 0'],
+])('the gate judges %j, which ends with %j or %j', (script, status, signal, problem) => {
+  expect(problemOf(script, status, signal)).toBe(problem);
 });
 
 describe('the command blocks of a page', () => {
