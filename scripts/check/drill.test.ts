@@ -57,12 +57,12 @@ function givenGroup(changes: Partial<AutoScalingGroup>, hook = HOOK, LifecycleSt
 }
 
 /** The state of the instance and the value of the tag, each time that AWS is asked. */
-function givenInstance(stateOf: () => string, valueOf = () => 'no'): void {
+function givenInstance(stateOf: () => string, tagValueOf = () => 'no'): void {
   aws.autoScaling
     .on(DescribeAutoScalingInstancesCommand, { InstanceIds: [INSTANCE] })
     .callsFake(() => ({ AutoScalingInstances: [{ LifecycleState: stateOf() }] }));
   aws.ec2.on(DescribeInstancesCommand, { InstanceIds: [INSTANCE] }).callsFake(() => {
-    const Tags = [{ Key: DEFAULT_TAG.key, Value: valueOf() }];
+    const Tags = [{ Key: DEFAULT_TAG.key, Value: tagValueOf() }];
     return { Reservations: [{ Instances: [{ PrivateIpAddress: '10.0.0.7', Tags }] }] };
   });
 }
