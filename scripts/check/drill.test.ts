@@ -57,12 +57,12 @@ function givenGroup(changes: Partial<AutoScalingGroup>, hook = HOOK, LifecycleSt
 }
 
 /** The state of the instance and the value of the tag, each time that AWS is asked. */
-function givenInstance(stateOf: () => string, valueOf = () => 'no'): void {
+function givenInstance(stateOf: () => string, tagValueOf = () => 'no'): void {
   aws.autoScaling
     .on(DescribeAutoScalingInstancesCommand, { InstanceIds: [INSTANCE] })
     .callsFake(() => ({ AutoScalingInstances: [{ LifecycleState: stateOf() }] }));
   aws.ec2.on(DescribeInstancesCommand, { InstanceIds: [INSTANCE] }).callsFake(() => {
-    const Tags = [{ Key: DEFAULT_TAG.key, Value: valueOf() }];
+    const Tags = [{ Key: DEFAULT_TAG.key, Value: tagValueOf() }];
     return { Reservations: [{ Instances: [{ PrivateIpAddress: '10.0.0.7', Tags }] }] };
   });
 }
@@ -70,6 +70,7 @@ function givenInstance(stateOf: () => string, valueOf = () => 'no'): void {
 /** When each event happens, in seconds after Auto Scaling was asked. An absent event never happens. */
 interface Course {
   readonly waiting?: number;
+  readonly waitState?: LifecycleState;
   readonly tagged?: number;
   /** When each load balancer removes the instance. */
   readonly removed?: readonly (number | undefined)[];
@@ -81,10 +82,11 @@ interface Course {
 /** Plays a course of events to the drill, on a clock that only its sleeps move. */
 async function play(course: Course, ...args: string[]) {
   const { waiting, tagged, removed = [], ended, endState = 'Terminating:Proceed' } = course;
+  const { waitState = 'Terminating:Wait' } = course;
   let ms = 0;
   let isAsked = false;
   const has = (second: number | undefined) => second !== undefined && isAsked && ms >= second * 1000;
-  const stateOf = () => (has(waiting) ? 'Terminating:Wait' : 'Terminating');
+  const stateOf = () => (has(waiting) ? waitState : 'Terminating');
   givenInstance(
     () => (has(ended) ? endState : stateOf()),
     () => (has(tagged) ? DEFAULT_TAG.value : 'no'),
@@ -133,6 +135,7 @@ describe('a drill', () => {
   test.each<[string, Course, string]>([
     ['counts the last load balancer', { ...DRAINED, removed: [20, 9] }, 'out of the load balancer after 20 s, 280 s '],
     ['says that no load balancer was given', DRAINED, '296 s before it was terminated; no --haproxy was given'],
+    ['follows an instance into a warm pool', { ...DRAINED, waitState: 'Warmed:Pending:Wait' }, '296 s before'],
     ['may end with a retained instance', { ...DRAINED, endState: 'Terminating:Retained' }, '296 s before'],
     ['may end with an instance that left its group', { ...DRAINED, endState: '' as LifecycleState }, '296 s before'],
   ])('that succeeds %s', async (_, course, verdict) => {
