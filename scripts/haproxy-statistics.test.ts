@@ -88,6 +88,14 @@ describe('a page', () => {
   });
 });
 
+test.for(['me:secret@', 'htps://me:secret@', 'http//me:secret@'])(
+  'a source that begins with %s is refused without the password',
+  async (start) => {
+    const expected = '--haproxy …@host:8404/;csv: expected a socket path, or a URL with http:// or https://';
+    expect(await errorOf(`${start}host:8404/;csv`)).toBe(expected);
+  },
+);
+
 async function errorOf(source: string): Promise<string> {
   return await isServed(source, SERVER, undefined, {}).then(
     () => 'no error',

@@ -81,6 +81,14 @@ describe('the module', () => {
     expect(stdout).toBe('2\n');
   });
 
+  it("keeps an error's name for Lambda's own log line, which shows the constructor's name", async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {});
+    const error = await load()
+      .handler({} as SNSEvent, CONTEXT)
+      .catch((thrown: Error) => thrown);
+    expect(error?.constructor.name).toBe('InvalidEventError');
+  });
+
   it('lets a tracing layer replace the handler', () => {
     const traced = async () => {};
     const module = load();

@@ -127,14 +127,14 @@ describe('a drill', () => {
       '4 s  tagged',
       '12 s  out of the load balancer (#1)',
       '300 s  terminated',
-      'drained: tagged after 4 s, out of the load balancer after 12 s, 288 s before it was terminated',
+      'drained: tagged after 4 s, out of the load balancer after 12 s, 288 s before the wait ended',
     ]);
     expect(code).toBe(0);
   });
 
   test.each<[string, Course, string]>([
     ['counts the last load balancer', { ...DRAINED, removed: [20, 9] }, 'out of the load balancer after 20 s, 280 s '],
-    ['says that no load balancer was given', DRAINED, '296 s before it was terminated; no --haproxy was given'],
+    ['says that no load balancer was given', DRAINED, '296 s before the wait ended; no --haproxy was given'],
     ['follows an instance into a warm pool', { ...DRAINED, waitState: 'Warmed:Pending:Wait' }, '296 s before'],
     ['may end with a retained instance', { ...DRAINED, endState: 'Terminating:Retained' }, '296 s before'],
     ['may end with an instance that left its group', { ...DRAINED, endState: '' as LifecycleState }, '296 s before'],
@@ -167,9 +167,14 @@ describe('a drill', () => {
     expect(code).toBe(1);
   });
 
-  test('waits an hour longer for an instance that an ELB deregisters first', async () => {
-    givenGroup({ TargetGroupARNs: ['arn:aws:elasticloadbalancing:us-west-2:123456789012:targetgroup/web/1'] });
-    const { code, lines } = await play({ waiting: 3600, tagged: 3602, ended: 3900 });
+  test.each([
+    { TargetGroupARNs: ['arn:aws:elasticloadbalancing:us-west-2:123456789012:targetgroup/web/1'] },
+    { LoadBalancerNames: ['web'] },
+    { TrafficSources: [{ Identifier: 'web' }] },
+  ])('says that an ELB deregisters the instance first, and waits an hour longer: %j', async (elb) => {
+    givenGroup(elb);
+    const { code, lines, out } = await play({ waiting: 3600, tagged: 3602, ended: 3900 });
+    expect(out).toContain(`an ELB deregisters ${INSTANCE} first: the wait may begin up to an hour later`);
     expect(lines.at(-1)).toMatch(/^drained: tagged after 3602 s/);
     expect(code).toBe(0);
   });

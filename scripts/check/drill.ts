@@ -59,7 +59,7 @@ interface Timeline {
  */
 export async function drill(instanceId: string, options: DrillOptions): Promise<boolean | undefined> {
   const { haproxies, say, terminal, clock } = options;
-  const { name: group, heartbeatMs, extraMs, isLaunchSuspended } = findGroup(instanceId, options.facts);
+  const { name: group, heartbeatMs, hasElb, isLaunchSuspended } = findGroup(instanceId, options.facts);
   const instance = await describe(instanceId, options);
   if (isTagged(instance, options)) {
     throw new Error(`--drill ${instanceId}: has the tag already; clear the tag first`);
@@ -68,6 +68,8 @@ export async function drill(instanceId: string, options: DrillOptions): Promise<
   await expectServed(server, options);
 
   if (isLaunchSuspended) say(`Launch is suspended for ${group}: nothing will replace ${instanceId}`);
+  if (hasElb) say(`an ELB deregisters ${instanceId} first: the wait may begin up to an hour later`);
+  const extraMs = hasElb ? EXTRA_WITH_ELB_MS : EXTRA_MS;
   if (!(await options.isAgreed(`Terminate ${instanceId} and let ${group} replace it?`))) return undefined;
   await terminate(instanceId, group, options);
   const started = clock.now();
@@ -139,7 +141,7 @@ function findGroup(instanceId: string, facts: Facts) {
     return {
       name,
       heartbeatMs: Math.max(...hooks.map(timeoutOf)) * 1000,
-      extraMs: hasElb ? EXTRA_WITH_ELB_MS : EXTRA_MS,
+      hasElb,
       isLaunchSuspended: SuspendedProcesses?.some(({ ProcessName }) => ProcessName === 'Launch') ?? false,
     };
   }
@@ -198,10 +200,10 @@ function problemsOf(timeline: Timeline, haproxies: readonly string[], extraMs: n
 function verdictOf({ tagged = 0, terminated = 0, removed }: Timeline): string {
   const tag = `tagged after ${seconds(tagged)}`;
   if (removed.size === 0) {
-    return `${tag}, ${seconds(terminated - tagged)} before it was terminated; no --haproxy was given`;
+    return `${tag}, ${seconds(terminated - tagged)} before the wait ended; no --haproxy was given`;
   }
   const out = Math.max(...removed.values());
-  return `${tag}, out of the load balancer after ${seconds(out)}, ${seconds(terminated - out)} before it was terminated`;
+  return `${tag}, out of the load balancer after ${seconds(out)}, ${seconds(terminated - out)} before the wait ended`;
 }
 
 function seconds(ms: number): string {

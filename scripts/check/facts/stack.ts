@@ -25,7 +25,10 @@ export async function readCloudFormation({ cloudFormation: client }: Clients, na
   const { accountId } = await client.config.credentials();
   const deployment = { name, region, accountId, similarStacks: [] };
   try {
-    const { Stacks: [description] = [] } = await client.send(new DescribeStacksCommand({ StackName: name }));
+    const { Stacks: stacks, $metadata } = await client.send(new DescribeStacksCommand({ StackName: name }));
+    // The SDK reads a page of HTML as an answer without a list.
+    if (!stacks) throw Object.assign(new Error('the answer has no list of stacks'), { $metadata });
+    const [description] = stacks;
     if (description) return { ...deployment, description };
   } catch (thrown) {
     const error = thrown as Error;

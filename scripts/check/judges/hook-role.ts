@@ -4,12 +4,11 @@ import type { Facts, Role } from '../facts/facts.ts';
 import { type Group, LAUNCHING, TERMINATING } from '../facts/groups.ts';
 import { broken, type Finding, ok, unknown } from '../link.ts';
 import { combine, type Decision, decide, isUnclear } from '../policy.ts';
-import { putHookCommand } from './commands.ts';
-import { ownHooks } from './hooks.ts';
+import { fixOfHook, ownHooks } from './hooks.ts';
 import { CHANGED, DELETED } from './stack.ts';
 
 const EFFECT = 'no message of the hook is published, and the next scale-in sets no tag';
-const UNCLEAR = 'a policy has a condition that the check cannot judge';
+const UNCLEAR = 'the check cannot judge a condition, the boundary of the role, or a policy of the organization';
 
 /** Whether Auto Scaling may assume the roles of the group's hooks. */
 export function judgeHookRoles(facts: Facts, group: Group): readonly Finding[] {
@@ -74,9 +73,14 @@ function judgePermission(facts: Facts, group: Group, role: Role, resource: 'topi
   return decisions.length === 0 ? unknown('IAM simulated nothing') : ok(`${name} may ${actionsOf(decisions)}`);
 }
 
-function decisionOf({ EvalDecision: decision, MissingContextValues: missing = [] }: EvaluationResult): Decision {
+function decisionOf(result: EvaluationResult): Decision {
+  const { EvalDecision: decision, MissingContextValues: missing = [] } = result;
   if (decision === 'allowed') return 'allowed';
   const isExplicit = decision === 'explicitDeny';
+  // A grant by the resource's policy may not reach beyond these two.
+  const isWithinOrganization = result.OrganizationsDecisionDetail?.AllowedByOrganizations ?? true;
+  const isWithinBoundary = result.PermissionsBoundaryDecisionDetail?.AllowedByPermissionsBoundary ?? true;
+  if (!isExplicit && !(isWithinOrganization && isWithinBoundary)) return 'unclear denial';
   if (missing.length > 0) return isExplicit ? 'unclear denial' : 'unclear grant';
   return isExplicit ? 'denied' : 'silent';
 }
@@ -100,6 +104,6 @@ function fixOf(facts: Facts, group: Group, roleArn: string, sentence: string): s
   if (roleArn === facts.stack.hookRoleArn) return sentence;
   return hooksToTopic(facts, group)
     .filter(({ RoleARN }) => RoleARN === roleArn)
-    .map((hook) => putHookCommand(facts.stack, group.name, hook))
+    .map((hook) => fixOfHook(facts, group, hook))
     .join(' && ');
 }

@@ -24,6 +24,18 @@ function describe(hook: LifecycleHook): string {
   return `${hook.LifecycleHookName}, timeout ${timeoutOf(hook)} s, default result ${hook.DefaultResult ?? 'ABANDON'}`;
 }
 
+/** Whether this stack made the hook, or its command for further groups. Another tool's hook may use the same topic. */
+function isOfStack({ stack }: Facts, { LifecycleHookName: name, RoleARN: role }: LifecycleHook): boolean {
+  return role === stack.hookRoleArn || name === stack.name || name === `${stack.name}-launch`;
+}
+
+/** @returns a command for a hook of this stack, and a sentence for another tool's hook. */
+export function fixOfHook(facts: Facts, group: Group, hook: LifecycleHook): string {
+  return isOfStack(facts, hook)
+    ? putHookCommand(facts.stack, group.name, hook)
+    : "ask the hook's owner for a role that may publish to the topic, and for the default result CONTINUE";
+}
+
 /** The terminating hooks to the topic. */
 export function judgeTerminatingHooks(facts: Facts, group: Group): Finding | readonly Finding[] {
   if (!isKnown(group.hooks)) return unknown(group.hooks);
@@ -33,7 +45,7 @@ export function judgeTerminatingHooks(facts: Facts, group: Group): Finding | rea
     return broken(finding, putHookCommand(facts.stack, group.name));
   }
   return own.map((hook) => {
-    const fix = putHookCommand(facts.stack, group.name, hook);
+    const fix = fixOfHook(facts, group, hook);
     if (hook.RoleARN === undefined) return broken(`${describe(hook)}, no role: the next scale-in sets no tag`, fix);
     if (hook.DefaultResult === 'CONTINUE') return ok(describe(hook));
     const effect = "a timeout ends the group's other hooks too, and a lifecycle policy may keep the instance";
@@ -51,10 +63,12 @@ export function judgeOtherTerminatingHooks(facts: Facts, group: Group): readonly
     .filter((hook) => hook.LifecycleTransition === TERMINATING && !own.includes(hook))
     .map((hook) => {
       const timeout = timeoutOf(hook);
-      if (hook.DefaultResult === 'CONTINUE' || timeout > longest) return ok(describe(hook));
+      if (hook.DefaultResult === 'CONTINUE') return ok(describe(hook));
       if (triggers?.TerminateHookAbandon === 'retain') {
-        return ok(`${describe(hook)}: after a timeout, the lifecycle policy keeps the instance running`);
+        const conflict = 'conflicts with the hook to the topic: its timeout ends both waits';
+        return ok(`${describe(hook)}: ${conflict}, and the lifecycle policy keeps the instance running`);
       }
+      if (timeout > longest) return ok(describe(hook));
       const effect = `its timeout ends every hook's wait after ${timeout} s instead of ${longest} s, and requests are lost`;
       const fix = `ask the hook's owner for the default result CONTINUE, or for a timeout above ${longest} s`;
       return broken(`${describe(hook)}: ${effect}`, fix);
@@ -66,7 +80,7 @@ export function judgeLaunchingHooks(facts: Facts, group: Group): readonly Findin
   return ownHooks(facts, group, LAUNCHING).map((hook) => {
     if (hook.DefaultResult === 'CONTINUE') return ok(describe(hook));
     const finding = `${describe(hook)}: Auto Scaling terminates every new instance at the end of its launch`;
-    return broken(finding, putHookCommand(facts.stack, group.name, hook));
+    return broken(finding, fixOfHook(facts, group, hook));
   });
 }
 

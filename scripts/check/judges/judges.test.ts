@@ -64,6 +64,8 @@ const LAUNCH_ABANDON = { ...LAUNCHING, HeartbeatTimeout: 30, DefaultResult: 'ABA
 const OTHER = { LifecycleHookName: 'logs', NotificationTargetARN: undefined, RoleARN: undefined, HeartbeatTimeout: 60 };
 const ABANDON = { ...OTHER, DefaultResult: 'ABANDON' };
 const EVIL = { DefaultResult: 'ABANDON', HeartbeatTimeout: 200, NotificationMetadata: 'file://~/.aws/credentials' };
+const FOREIGN = { LifecycleHookName: 'backup', RoleARN: 'x/y' };
+const ASK_OWNER = "ask the hook's owner";
 const REUSE = described({ WarmPoolConfiguration: { InstanceReusePolicy: { ReuseOnScaleIn: true } } });
 const NO_REUSE = described({ WarmPoolConfiguration: {} });
 const ANNOUNCED = { TopicARN: TOPIC, NotificationType: 'autoscaling:EC2_INSTANCE_LAUNCH' };
@@ -130,6 +132,14 @@ const NO_ROLE = { role: 'absent', publish: { unreadable: 'NoSuchEntity' } };
 function publishing(decision: string, statement: object = {}, missingContext: string[] = []): Changes {
   const publish = [simulated(decision, 'sns:Publish', missingContext)];
   return { ...role({ publish }), topic: { Policy: policy({ ...PUBLISH, ...statement }) } };
+}
+
+/** The topic's policy grants, but a limit of the role stands against the grant. */
+function beyond(limit: object): Changes {
+  return {
+    ...publishing('implicitDeny'),
+    ...role({ publish: [{ ...simulated('implicitDeny', 'sns:Publish'), ...limit }] }),
+  };
 }
 
 /** IAM's decision about the role, and the key's policy. */
@@ -210,6 +220,9 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
   [hooked({}, { ...ABANDON, HeartbeatTimeout: 300 }), 'web: other terminating hook', '300 s instead', 'ask'],
   [hooked({}, { ...OTHER, DefaultResult: undefined }), 'web: other terminating hook', 'ABANDON', 'ask'],
   [hooked({}, LAUNCH_ABANDON), 'web: launching hook', 'terminates every new', PUT_LAUNCHING],
+  [hooked({}, { ...LAUNCH_ABANDON, ...FOREIGN }), 'web: launching hook', 'terminates every new', ASK_OWNER],
+  [hooked({ ...EVIL, ...FOREIGN }), 'web: terminating hook', 'backup, timeout 200 s', ASK_OWNER],
+  [{ ...hooked(FOREIGN), ...role(NO_ROLE, 'x/y') }, 'web: hook role', 'x/y does not exist', ASK_OWNER],
   [trust({}, 'lambda.amazonaws.com'), 'web: hook role', 'Auto Scaling may not assume drain-HookRole-1', CHANGED],
   [trust({ StringEquals: { 'aws:SourceAccount': '9' } }), 'web: hook role', 'not assume', CHANGED],
   [role(NO_ROLE), 'web: hook role', `${ROLE} does not exist`, DELETED],
@@ -285,7 +298,9 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
     tag('create', 2),
   ],
   [inState('ReplacingRootVolume:Wait'), 'web: waiting to leave', '1 of 1 instance without', tag('create', 1)],
-  [inState('Terminating:Retained'), 'web: waiting to leave', '1 of 1 instance without', tag('create', 1)],
+  ...(['Terminating:Retained', 'Warmed:Pending:Retained', 'Warmed:Terminating:Retained'] as const).map(
+    (state): (typeof BROKEN)[number] => [inState(state), 'web: waiting to leave', '1 of 1', tag('create', 1)],
+  ),
   [
     web({ ...REUSE, notifications: [ANNOUNCED], warmPool: inStates('Warmed:Stopped', 'Warmed:Pending:Wait') }),
     'web: waiting to leave',
@@ -332,6 +347,16 @@ const UNKNOWN: readonly [changes: Changes, places: string[], reason: string][] =
   [publishing('implicitDeny', ELSEWHERE, ['aws:PrincipalOrgID']), ['web: publish to topic'], 'sns:Publish'],
   [publishing('explicitDeny', {}, ['aws:PrincipalOrgID']), ['web: publish to topic'], 'sns:Publish'],
   [publishing('implicitDeny', ODD), ['web: publish to topic'], 'cannot judge'],
+  [
+    beyond({ OrganizationsDecisionDetail: { AllowedByOrganizations: false } }),
+    ['web: publish to topic'],
+    'organization',
+  ],
+  [
+    beyond({ PermissionsBoundaryDecisionDetail: { AllowedByPermissionsBoundary: false } }),
+    ['web: publish to topic'],
+    '',
+  ],
   [publishing('allowed', { ...DENY, ...ODD }), ['web: publish to topic'], 'cannot judge'],
   [decrypting('allowed', ACCOUNT, ODD), ['web: use of topic key'], 'cannot judge'],
   [{ account: { AccountLimit: {} } }, ['web: concurrency'], 'the answer has no limit of the account'],
@@ -380,7 +405,7 @@ const OK: readonly [changes: Changes, place: string, finding: string][] = [
   [
     web({ ...described(RETAINING), hooks: [HOOK, { ...HOOK, ...ABANDON }] }),
     'web: other terminating hook',
-    'after a timeout, the lifecycle policy keeps the instance running',
+    'conflicts with the hook to the topic: its timeout ends both waits, and the lifecycle policy keeps the instance',
   ],
   [hooked({}, LAUNCHING), 'web: launching hook', 'drain-launch'],
   [trust(SAME_ACCOUNT), 'web: hook role', 'may'],
