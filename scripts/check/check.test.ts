@@ -492,6 +492,11 @@ describe('the command', () => {
     await expect(runCheck(STACK)).rejects.toThrow('AWS_ENDPOINT_URL is "localhost:5602"; expected http://');
   });
 
+  test('refuses an answer without a list of stacks, such as a page of HTML', async () => {
+    aws.cloudFormation.on(DescribeStacksCommand).resolves({ $metadata: { httpStatusCode: 200 } });
+    await expect(runCheck(STACK)).rejects.toThrow('the answer has no list of stacks');
+  });
+
   test.each<[string | undefined, object, string]>([
     [undefined, {}, 'AWS cannot be reached: getaddrinfo ENOTFOUND'],
     ['http://127.0.0.1:1', {}, 'http://127.0.0.1:1 cannot be reached: getaddrinfo ENOTFOUND'],
