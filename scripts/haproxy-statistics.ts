@@ -43,8 +43,7 @@ export async function isServed(
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<boolean> {
   try {
-    if (!isUrl(source) && source.includes('@'))
-      throw new Error('expected a socket path, or a URL with http:// or https://');
+    if (mayBeMistypedUrl(source)) throw new Error('expected a socket path, or a URL with http:// or https://');
     const csv = isUrl(source)
       ? await fetchPage(source, environment, signal)
       : await askSocket(source, 'show stat', signal);
@@ -61,7 +60,12 @@ export async function isServed(
 
 /** Removes user and password from a source, also when the URL is malformed. */
 export function withoutCredentials(source: string): string {
-  return isUrl(source) ? source.replace(/:.*@/, '://') : source.replace(/.*@/, '…@');
+  if (isUrl(source)) return source.replace(/:.*@/, '://');
+  return mayBeMistypedUrl(source) ? source.replace(/.*@/, '…@') : source;
+}
+
+function mayBeMistypedUrl(source: string): boolean {
+  return !isUrl(source) && /^[^/.].*@/.test(source);
 }
 
 function isUrl(source: string): boolean {

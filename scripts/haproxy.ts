@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -97,8 +98,19 @@ export function globalSection(folder: string): string {
 `;
 }
 
-/** The files of an HAProxy in this folder. */
+// Linux's limit for the path of a socket. HAProxy adds a temporary name with its process id.
+const LONGEST_FOLDER = 107 - '/master.sock.1234567.tmp'.length;
+
+/**
+ * The files of an HAProxy in this folder.
+ * @throws Error that names TMPDIR when the paths of the sockets are too long.
+ */
 export function filesIn(folder: string) {
+  const excess = Buffer.byteLength(folder) - LONGEST_FOLDER;
+  if (excess > 0) {
+    const longest = Buffer.byteLength(tmpdir()) - excess;
+    throw new Error(`TMPDIR is ${JSON.stringify(tmpdir())}; expected at most ${longest} bytes, for HAProxy's sockets`);
+  }
   return {
     folder,
     configFile: join(folder, 'haproxy.cfg'),

@@ -170,8 +170,14 @@ async function expectServed(server: Server, { haproxies, terminal }: DrillOption
 
 async function describe(instanceId: string, { clients }: DrillOptions): Promise<Instance | undefined> {
   const command = new DescribeInstancesCommand({ InstanceIds: [instanceId] });
-  const { Reservations: [{ Instances: [instance] = [] } = {}] = [] } = await clients.ec2.send(command);
-  return instance;
+  try {
+    const { Reservations: [{ Instances: [instance] = [] } = {}] = [] } = await clients.ec2.send(command);
+    return instance;
+  } catch (error) {
+    // EC2 forgets a terminated instance after a while.
+    if ((error as Error).name === 'InvalidInstanceID.NotFound') return undefined;
+    throw error;
+  }
 }
 
 /** @returns an empty text when the instance has left its group. */

@@ -63,12 +63,15 @@ function applies({ Action, Principal, Condition = {} }: Statement, { action, pri
   return answers.includes('unclear') ? 'unclear' : true;
 }
 
-function holds(operator: string, values: readonly string[], actual: string | undefined): Answer {
+function holds(operator: string, values: readonly unknown[], actual: string | undefined): Answer {
   const [, type, not] = /^(String|Arn|Bool)(Not)?(Equals|Like)?$/.exec(operator) ?? [];
-  if (type === undefined || actual === undefined) return 'unclear';
+  // A policy may hold a number or a Boolean instead of a text.
+  const texts = values.map(String);
+  const hasVariable = texts.some((value) => value.includes('${'));
+  if (type === undefined || actual === undefined || hasVariable) return 'unclear';
   // ArnEquals has wildcards too.
   const isPattern = type === 'Arn' || operator.endsWith('Like');
-  const isFound = values.some((value) => (isPattern ? matches(value, actual) : value === actual));
+  const isFound = texts.some((value) => (isPattern ? matches(value, actual) : value === actual));
   return isFound !== (not !== undefined);
 }
 

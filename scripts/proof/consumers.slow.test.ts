@@ -39,7 +39,7 @@ describe.skipIf(skipped)('a consumer', () => {
   test.for([runtimeApi, script])('$name does not start when its first run fails', async (consumer) => {
     const PATH = await pathWithAws(folder, '', 255);
     await expect(consumer.start(surroundingsIn(folder, { environment: { PATH } }))).rejects.toThrow(
-      /EC2 gave no whole answer|Command failed/,
+      /EC2 did not answer completely|Command failed/,
     );
   });
 

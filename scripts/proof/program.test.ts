@@ -19,6 +19,17 @@ test.for([
   await expect(starting).rejects.toThrow(message);
 });
 
+test('a program ends with all processes that it started when its first run cannot be looked at', async () => {
+  await using server = await listening();
+  const hasRun = async () => {
+    await server.connection;
+    throw new Error('no statistics');
+  };
+  const starting = startProgram('sh', ['-c', ...server.connectInChild], { ...OPTIONS, hasRun });
+  await expect(starting).rejects.toThrow('no statistics');
+  await (await server.connection).ended;
+});
+
 test('a program that is stopped ends with all processes that it started', async () => {
   await using server = await listening();
   const program = await startProgram('sh', ['-c', ...server.connectInChild], OPTIONS);

@@ -19,6 +19,7 @@ export interface ProgramOptions {
 // A program that refuses to start may give the reason in several lines.
 const MOST_LINES = 3;
 const POLL_MS = 50;
+const START_TIMEOUT_MS = 60_000;
 
 /**
  * Starts a program that reads the tag again and again, in a process group of its own. The group also holds all processes
@@ -66,8 +67,17 @@ export async function startProgram(
     await closed;
   }
 
-  while (failures.length === 0 && !(await hasRun())) await sleep(POLL_MS);
-  if (failures.length === 0) return { failures, stop };
+  try {
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (failures.length === 0 && !(await hasRun())) {
+      if (Date.now() > deadline) failures.push(`${basename(command)} has not run for ${START_TIMEOUT_MS / 1000} s`);
+      await sleep(POLL_MS);
+    }
+    if (failures.length === 0) return { failures, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   await stop();
   throw new Error(failures.join('; '));
 }

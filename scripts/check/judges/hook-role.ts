@@ -56,7 +56,10 @@ function judgePermission(facts: Facts, group: Group, role: Role, resource: 'topi
   const decisions = simulation.map((result) => {
     const { EvalActionName: action = '' } = result;
     const decideFor = (principals: readonly string[]) => decide(resourcePolicy.Policy, { action, principals, context });
-    const consent = resource === 'topic' ? 'allowed' : decideFor(account);
+    const ofAccount = decideFor(account);
+    // A statement for the account denies its roles too. Only a key needs the account's consent.
+    const isDenial = ofAccount === 'denied' || ofAccount === 'unclear denial';
+    const consent = resource === 'key' || isDenial ? ofAccount : 'allowed';
     const own = decisionOf(result);
     const ownWithConsent = consent === 'allowed' ? [own] : [consent, own === 'allowed' ? 'silent' : own];
     return { action, decision: combine([...ownWithConsent, decideFor([arn])]) };
@@ -102,8 +105,8 @@ function hooksToTopic(facts: Facts, group: Group) {
 /** @param sentence the fix when the hook already has the stack's own role. */
 function fixOf(facts: Facts, group: Group, roleArn: string, sentence: string): string {
   if (roleArn === facts.stack.hookRoleArn) return sentence;
-  return hooksToTopic(facts, group)
+  const fixes = hooksToTopic(facts, group)
     .filter(({ RoleARN }) => RoleARN === roleArn)
-    .map((hook) => fixOfHook(facts, group, hook))
-    .join(' && ');
+    .map((hook) => fixOfHook(facts, group, hook));
+  return fixes.find((fix) => !fix.startsWith('aws ')) ?? fixes.join(' && ');
 }

@@ -243,6 +243,7 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
   ],
   [publishing('explicitDeny'), 'web: publish to topic', 'drain-HookRole-1 may not sns:Publish: ', WHO_DENIES],
   [publishing('allowed', DENY), 'web: publish to topic', 'may not sns:Publish', WHO_DENIES],
+  [publishing('allowed', { ...DENY, Principal: { AWS: ACCOUNT } }), 'web: publish to topic', 'may not', WHO_DENIES],
   // Here, the pattern is a name.
   [
     publishing('allowed', { ...DENY, Condition: unless('StringNotEquals') }),
@@ -348,6 +349,11 @@ const UNKNOWN: readonly [changes: Changes, places: string[], reason: string][] =
   [publishing('explicitDeny', {}, ['aws:PrincipalOrgID']), ['web: publish to topic'], 'sns:Publish'],
   [publishing('implicitDeny', ODD), ['web: publish to topic'], 'cannot judge'],
   [
+    publishing('implicitDeny', { Condition: { StringLike: { 'aws:PrincipalAccount': '$'.concat('{aws:x}') } } }),
+    ['web: publish to topic'],
+    '',
+  ],
+  [
     beyond({ OrganizationsDecisionDetail: { AllowedByOrganizations: false } }),
     ['web: publish to topic'],
     'organization',
@@ -410,6 +416,16 @@ const OK: readonly [changes: Changes, place: string, finding: string][] = [
   [hooked({}, LAUNCHING), 'web: launching hook', 'drain-launch'],
   [trust(SAME_ACCOUNT), 'web: hook role', 'may'],
   [publishing('implicitDeny'), 'web: publish to topic', 'drain-HookRole-1 may sns:Publish'],
+  [
+    publishing('implicitDeny', { Condition: { Bool: { 'aws:SecureTransport': true } } }),
+    'web: publish to topic',
+    'may',
+  ],
+  [
+    publishing('implicitDeny', { Condition: { StringLike: { 'aws:PrincipalAccount': 123456789012 } } }),
+    'web: publish to topic',
+    'may',
+  ],
   // SNS's default policy.
   [publishing('implicitDeny', { Principal: '*', Condition: SAME_OWNER }), 'web: publish to topic', 'sns:Publish'],
   // Everybody but the hook's role is denied.

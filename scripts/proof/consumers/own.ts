@@ -27,8 +27,11 @@ async function build(ec2: EC2Client, surroundings: Surroundings): Promise<void> 
   const servers = await serversToKeep(ec2, group, serverPort);
   const configuration = staticConfiguration + serverLines(servers);
   if (configuration === (await readFile(configFile, 'utf8'))) return;
+  // The file is empty or missing for a moment during a reload. Then the next run tries again.
+  const pid = Number(await readFile(pidFile, 'utf8').catch(() => ''));
+  if (pid === 0) return;
   await writeFile(configFile, configuration);
-  process.kill(Number(await readFile(pidFile, 'utf8')), 'SIGUSR2');
+  process.kill(pid, 'SIGUSR2');
 }
 
 /** The servers that belong into the load balancer: running instances of the group without the removal tag. */
