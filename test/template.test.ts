@@ -66,7 +66,7 @@ describe('the parameters', () => {
     // The function would refuse the empty text, aws: and longer texts.
     ['TagKey', ['x', 'awsx', 'x'.repeat(128)], ['', 'aws:x', 'AWS:x', 'x'.repeat(129), ...SPECIAL]],
     ['TagValue', ['x', 'x'.repeat(256)], ['', 'x'.repeat(257), ...SPECIAL]],
-    // Only the text true switches FIPS endpoints on, so no other text may pass for it.
+    // Another text would be false without a word.
     ['UseFipsEndpoint', ['true', 'false'], ['TRUE', 'True', 'yes', '1', '']],
     ['PermissionsBoundaryArn', ['', POLICY, 'arn:aws:iam::aws:policy/Any'], NO_POLICIES],
     ['TopicArn', ['', TOPIC], NO_TOPICS],
