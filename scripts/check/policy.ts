@@ -3,7 +3,7 @@ interface Statement {
   readonly Effect?: string;
   readonly Principal?: string | Readonly<Record<string, string | readonly string[]>>;
   readonly Action?: string | readonly string[];
-  readonly Condition?: Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
+  readonly Condition?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
 /** A call to judge. */
@@ -20,7 +20,7 @@ export type Decision = 'allowed' | 'denied' | 'silent' | 'unclear grant' | 'uncl
 
 /**
  * What one policy says about a call.
- * @param text undefined: there is no policy.
+ * @param text undefined when the resource has no policy.
  */
 export function decide(text: string | undefined, call: Call): Decision {
   const { Statement = [] }: { Statement?: Statement | readonly Statement[] } = JSON.parse(text ?? '{}');
