@@ -1,8 +1,9 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { AUTO_SCALING_ACTIONS } from './auto-scaling.ts';
 import { ACTIONS, type Instance } from './ec2-instances.ts';
-import { Ec2Error, sendError, sendSuccess } from './ec2-query.ts';
+import { Ec2Error, sendAutoScalingResult, sendError, sendSuccess } from './ec2-query.ts';
 
 export interface Call {
   readonly action: string;
@@ -71,6 +72,13 @@ export async function startEc2Endpoint(bucket?: TokenBucket): Promise<Ec2Endpoin
     try {
       if (!takeToken()) throw new Ec2Error('RequestLimitExceeded', 'Request limit exceeded.', 503);
       const run = ACTIONS[action];
+      const runAutoScaling = AUTO_SCALING_ACTIONS[action];
+      if (runAutoScaling) {
+        const result = runAutoScaling(parameters, endpoint.instances);
+        call.outcome = 200;
+        sendAutoScalingResult(response, action, result);
+        return;
+      }
       if (!run) throw new Ec2Error('InvalidAction', `The action ${action} is not valid for this web service.`);
       const content = run(parameters, endpoint.instances);
       call.outcome = 200;

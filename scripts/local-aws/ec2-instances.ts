@@ -4,6 +4,9 @@ import { Ec2Error, escapeXml, list } from './ec2-query.ts';
 export interface Instance {
   readonly tags: Map<string, string>;
   privateIpAddress?: string;
+  ipv6Address?: string;
+  /** The state in Auto Scaling, `InService` by default. CompleteLifecycleAction ends only `Terminating:Wait`. */
+  lifecycleState?: string;
   /** `running` by default. */
   state?: 'pending' | 'running' | 'shutting-down' | 'terminated' | 'stopping' | 'stopped';
 }
@@ -69,18 +72,37 @@ function matchesFilters(parameters: URLSearchParams) {
   }
   return ([id, { tags, state = 'running' }]: [string, Instance]): boolean =>
     filters.every(({ name, values }) => {
-      if (name.startsWith('tag:')) return values.some((value) => tags.get(name.slice('tag:'.length)) === value);
+      if (name.startsWith('tag:')) {
+        const actual = tags.get(name.slice('tag:'.length));
+        return actual !== undefined && values.some((value) => matchesWildcards(value, actual));
+      }
+      if (name === 'tag-key') return values.some((key) => tags.has(key));
       if (name === 'instance-id') return values.includes(id);
       if (name === 'instance-state-name') return values.includes(state);
       throw new Ec2Error('InvalidParameterValue', `The filter '${name}' is invalid`);
     });
 }
 
-function instanceXml([id, { tags, state = 'running', privateIpAddress }]: [string, Instance]): string {
-  const address = privateIpAddress ? `<privateIpAddress>${escapeXml(privateIpAddress)}</privateIpAddress>` : '';
+/**
+ * EC2's wildcards: `*` is any text, `?` is one character, and a backslash takes the next character as it is.
+ * https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html
+ */
+function matchesWildcards(pattern: string, actual: string): boolean {
+  const source = pattern.replace(/\\?./gsu, (part) => {
+    if (part === '*') return '.*';
+    if (part === '?') return '.';
+    return `\\u{${part.codePointAt(part.length > 1 ? 1 : 0)?.toString(16)}}`;
+  });
+  return new RegExp(`^${source}$`, 'su').test(actual);
+}
+
+function instanceXml([id, { tags, state = 'running', ...addresses }]: [string, Instance]): string {
+  const { privateIpAddress, ipv6Address } = addresses;
+  const ipv4Xml = privateIpAddress ? `<privateIpAddress>${escapeXml(privateIpAddress)}</privateIpAddress>` : '';
+  const ipv6Xml = ipv6Address ? `<ipv6Address>${escapeXml(ipv6Address)}</ipv6Address>` : '';
   const tagItems = [...tags].map(
     ([key, value]) => `<item><key>${escapeXml(key)}</key><value>${escapeXml(value)}</value></item>`,
   );
   const stateXml = `<instanceState><name>${state}</name></instanceState>`;
-  return `<item><instanceId>${escapeXml(id)}</instanceId>${stateXml}${address}<tagSet>${tagItems.join('')}</tagSet></item>`;
+  return `<item><instanceId>${escapeXml(id)}</instanceId>${stateXml}${ipv4Xml}${ipv6Xml}<tagSet>${tagItems.join('')}</tagSet></item>`;
 }

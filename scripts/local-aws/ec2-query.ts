@@ -34,6 +34,13 @@ export function sendSuccess(response: ServerResponse, action: string, content: s
   send(response, 200, `<${action}Response xmlns="${xmlns}">${requestId}${content}</${action}Response>`);
 }
 
+export function sendAutoScalingResult(response: ServerResponse, action: string, content: string): void {
+  const xmlns = 'http://autoscaling.amazonaws.com/doc/2011-01-01/';
+  const metadata = `<ResponseMetadata><RequestId>${randomUUID()}</RequestId></ResponseMetadata>`;
+  const result = `<${action}Result>${content}</${action}Result>`;
+  send(response, 200, `<${action}Response xmlns="${xmlns}">${result}${metadata}</${action}Response>`);
+}
+
 export function sendError(response: ServerResponse, { code, message, status }: Ec2Error): void {
   const error = `<Error><Code>${code}</Code><Message>${escapeXml(message)}</Message></Error>`;
   send(response, status, `<Response><Errors>${error}</Errors><RequestID>${randomUUID()}</RequestID></Response>`);
