@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -14,7 +14,14 @@ interface Step {
 
 interface Workflow {
   readonly permissions: unknown;
-  readonly jobs: Readonly<Record<string, { readonly permissions?: unknown; readonly steps: readonly Step[] }>>;
+  readonly jobs: Readonly<Record<string, Job>>;
+}
+
+interface Job {
+  readonly needs?: string;
+  readonly environment?: string;
+  readonly permissions?: unknown;
+  readonly steps: readonly Step[];
 }
 
 const folder = new URL('../.github/workflows/', import.meta.url);
@@ -42,6 +49,15 @@ describe.each(names)('the workflow %s', (name) => {
     expect(checkouts).not.toEqual([]);
     for (const checkout of checkouts) expect(checkout.with).toMatchObject({ 'persist-credentials': false });
   });
+
+  it('runs the gate', () => {
+    expect(jobs.gate?.steps).toContainEqual({ run: 'bash .ci/run' });
+  });
+
+  it('skips nothing, and goes on after no error', () => {
+    for (const step of [...Object.values(jobs), ...steps]) expect(Object.keys(step)).not.toContain('if');
+    expect(textOf(name)).not.toContain('continue-on-error');
+  });
 });
 
 describe('the release', () => {
@@ -54,6 +70,19 @@ describe('the release', () => {
     ]);
   });
 
+  it('waits for the gate, then for the approval of the environment', () => {
+    expect(Object.entries(release.jobs).map(([name, { needs, environment }]) => [name, needs, environment])).toEqual([
+      ['gate', undefined, undefined],
+      ['assets', 'gate', undefined],
+      ['publish', 'assets', 'release'],
+    ]);
+  });
+
+  it('runs nothing of npm before it knows the commit', () => {
+    const scripts = stepsOf('assets').flatMap(({ run = '' }) => run.match(/^git|^npm/)?.[0] ?? []);
+    expect(scripts).toEqual(['git', 'npm']);
+  });
+
   it('runs nothing of the repository or of npm where it may write', () => {
     const actions = stepsOf('publish').flatMap(({ uses }) => uses?.split('@')[0] ?? []);
     expect(actions).toEqual(['actions/download-artifact', 'actions/attest-build-provenance']);
@@ -64,34 +93,70 @@ describe('the release', () => {
   const CHANGELOG = '# Changelog\n\n## [1.1.0] - 2026-11-23\n\n### Added\n\n- A.\n\n## [1.0.0] - 2026-11-22\n\n- B.\n';
   const SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
-  /** Runs the scripts of the job `assets` up to the upload, without npm, on an empty zip. */
-  async function runAssets(tag: string, changelog: string, sums: { X64: string; ARM64: string }) {
-    const { path, remove } = await temporaryFolder('workflow-');
-    onTestFinished(remove);
-    writeFileSync(join(path, 'package.json'), '{"version":"1.1.0"}');
-    writeFileSync(join(path, 'CHANGELOG.md'), changelog);
-    mkdirSync(join(path, 'dist/release'), { recursive: true });
-    writeFileSync(join(path, 'dist/release/function.zip'), '');
-    const scripts = stepsOf('assets').flatMap(({ run = 'npm' }) => (run.startsWith('npm') ? [] : [run]));
-    const env = { ...process.env, GITHUB_REF_NAME: tag, ...sums };
-    const ended = spawnSync('bash', ['-e', '-c', scripts.join('\n')], { cwd: path, env });
-    return { code: ended.status, notes: () => readFileSync(join(path, 'dist/release-notes.md'), 'utf8') };
+  interface Push {
+    readonly tag?: string;
+    readonly commit?: 'newest' | 'older' | 'beside';
+    readonly changelog?: string;
+    readonly X64?: string;
+    readonly ARM64?: string;
   }
 
-  it('takes its notes from the newest section of CHANGELOG.md', async () => {
-    const { code, notes } = await runAssets('v1.1.0', CHANGELOG, { X64: SHA256, ARM64: SHA256 });
-    expect(code).toBe(0);
-    expect(notes().trim()).toBe('### Added\n\n- A.');
-  });
+  /** Runs the scripts of the job `assets` up to the upload, without npm, on an empty zip. */
+  async function runAssets(push: Push) {
+    const { tag = 'v1.1.0', commit = 'newest', changelog = CHANGELOG, X64 = SHA256, ARM64 = SHA256 } = push;
+    const { path, remove } = await temporaryFolder('workflow-');
+    onTestFinished(remove);
+    const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GITHUB_REF_NAME: tag, X64, ARM64 };
+    const git = (cwd: string, ...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=A', '-c', 'user.email=a@example.com', ...args], {
+        cwd,
+        env,
+        stdio: 'pipe',
+      });
 
-  it.each([
-    ['a tag that is not the version of package.json', 'v1.0.0', CHANGELOG, SHA256],
-    ['a tag without v', '1.1.0', CHANGELOG, SHA256],
-    ['a CHANGELOG.md with a newer section', 'v1.1.0', CHANGELOG.replace('1.1.0', 'Unreleased'), SHA256],
-    ['a CHANGELOG.md without a section', 'v1.1.0', '# Changelog\n', SHA256],
-    ['another zip on arm64', 'v1.1.0', CHANGELOG, SHA256.replace('e', 'f')],
-    ['a missing SHA-256', 'v1.1.0', CHANGELOG, ''],
-  ])('stops at %s', async (_, tag, changelog, ARM64) => {
-    expect((await runAssets(tag, changelog, { X64: SHA256, ARM64 })).code).not.toBe(0);
+    const origin = join(path, 'origin');
+    mkdirSync(origin);
+    git(origin, 'init', '--initial-branch=main');
+    writeFileSync(join(origin, 'package.json'), '{"version":"1.1.0"}');
+    writeFileSync(join(origin, 'CHANGELOG.md'), changelog);
+    git(origin, 'add', '.');
+    for (const name of ['older', 'newest', 'beside']) {
+      if (name === 'beside') git(origin, 'switch', '--create', 'branch');
+      git(origin, 'commit', '--allow-empty', '--message', name);
+      git(origin, 'tag', name);
+    }
+    git(origin, 'tag', tag, commit);
+
+    const checkout = stepsOf('assets').find(({ uses }) => uses?.startsWith('actions/checkout@'));
+    const depth = checkout?.with?.['fetch-depth'] === 0 ? [] : ['--depth=1'];
+    git(path, 'clone', ...depth, '--branch', tag, `file://${origin}`, 'checkout');
+    const cwd = join(path, 'checkout');
+    mkdirSync(join(cwd, 'dist/release'), { recursive: true });
+    writeFileSync(join(cwd, 'dist/release/function.zip'), '');
+
+    const scripts = stepsOf('assets').flatMap(({ run = 'npm' }) => (run.startsWith('npm') ? [] : [run]));
+    const ended = spawnSync('bash', ['-e', '-c', scripts.join('\n')], { cwd, env });
+    return { code: ended.status, notes: () => readFileSync(join(cwd, 'dist/release-notes.md'), 'utf8') };
+  }
+
+  it.each(['newest', 'older'] as const)(
+    'takes its notes from the newest section of CHANGELOG.md, on the %s commit of main',
+    async (commit) => {
+      const { code, notes } = await runAssets({ commit });
+      expect(code).toBe(0);
+      expect(notes().trim()).toBe('### Added\n\n- A.');
+    },
+  );
+
+  it.each<[fault: string, push: Push]>([
+    ['a commit that is not on main', { commit: 'beside' }],
+    ['a tag that is not the version of package.json', { tag: 'v1.0.0' }],
+    ['a tag without v', { tag: '1.1.0' }],
+    ['a CHANGELOG.md with a newer section', { changelog: CHANGELOG.replace('1.1.0', 'Unreleased') }],
+    ['a CHANGELOG.md without a section', { changelog: '# Changelog\n' }],
+    ['another zip on arm64', { ARM64: SHA256.replace('e', 'f') }],
+    ['a missing SHA-256', { ARM64: '' }],
+  ])('stops at %s', async (_, push) => {
+    expect((await runAssets(push)).code).not.toBe(0);
   });
 });
