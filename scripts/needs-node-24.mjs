@@ -29,7 +29,7 @@ async function startAgain() {
     stop(`Node.js 24.4 or later is needed, and this is ${version}: ${fix}.`);
   }
   const env = { ...process.env, PATH: [dirname(node), process.env.PATH].join(delimiter) };
-  const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit', env });
+  const child = spawn(node, process.argv.slice(1), { stdio: 'inherit', env });
   // A terminal sends SIGINT to both processes.
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => child.kill('SIGTERM'));

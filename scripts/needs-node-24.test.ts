@@ -114,10 +114,16 @@ describe.skipIf(!old)('an old Node.js', () => {
     expect(await exit).toEqual([3, null]);
   });
 
-  it('runs vitest on Node.js 24', () => {
-    const vitest = join(ROOT, 'node_modules/.bin/vitest');
-    const ended = run(vitest, ['run', '--project', 'fast', 'scripts/table.test.ts'], ROOT);
-    expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining('1 passed') });
+  // In a project of one test: without its arguments, vitest would run this file again and again.
+  it('runs vitest on Node.js 24', async () => {
+    const folder = await projectWithNode('');
+    cpSync(join(ROOT, 'vitest.config.ts'), join(folder, 'vitest.config.ts'));
+    symlinkSync(join(ROOT, 'node_modules/vitest'), join(folder, 'node_modules/vitest'));
+    mkdirSync(join(folder, 'test/helpers'), { recursive: true });
+    writeFileSync(join(folder, 'test/helpers/environment.ts'), '');
+    writeFileSync(join(folder, 'test/one.test.ts'), "import { it } from 'vitest'; it('runs', () => {});");
+    const ended = run(join(ROOT, 'node_modules/.bin/vitest'), ['list', '--project', 'fast', '--json'], folder);
+    expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining('"runs"'), stderr: '' });
   });
 });
 
