@@ -92,6 +92,7 @@ describe('a healthy chain', () => {
       'web: terminating hook',
       'web: hook role',
       'web: publish to topic',
+      'web: tag permission',
       'web: waiting time',
       'web: return to service',
       'web: root volume replacement',
@@ -330,6 +331,15 @@ describe('the groups', () => {
     expect(await placesIn('unknown')).toEqual(['groups']);
   });
 
+  test('are broken when the function may not tag their instances', async () => {
+    givenStack({}, { TaggedGroupNames: 'batch, Shop' });
+    const { links: all } = await links();
+    const finding = 'TaggedGroupNames is batch, Shop: the function may not tag, and the next scale-in sets no tag';
+    expect(all.filter(({ state }) => state === 'broken')).toMatchObject([{ group: 'shop', finding }]);
+    givenStack({}, { TaggedGroupNames: 'batch, shop' });
+    expect((await links()).code).toBe(0);
+  });
+
   test('have their own roles', async () => {
     const own = { ...HOOK, RoleARN: `${ROLE}-2`, LifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING' };
     givenHooks('web', HOOK, own);
@@ -420,15 +430,40 @@ describe('the output', () => {
     expect(out.filter((line) => line.includes('fix:'))).toHaveLength(1);
   });
 
-  test('has no character that controls a terminal, in either form', async () => {
-    const name = 'w\x1b]0;title\x07\x9b2Keb';
+  test('has no character that controls a terminal or the direction of writing, in either form', async () => {
+    const name = 'w\x1b]0;title\x07\x9b2K\u202eb\u{e0041}e\rb\nok';
     givenGroups({ AutoScalingGroupName: name });
     givenHooks(name, { ...HOOK, DefaultResult: 'ABANDON' });
     const text = await runCheck(STACK);
-    expect(text.out.join('\n')).toContain('w?]0;title??2Keb: terminating hook');
+    expect(text.out.join('\n')).toContain('w?]0;title??2K?b?e?b?ok: terminating hook');
+    expect(text.out.join('\n')).not.toContain('fix: aws');
     const json = await runCheck([...STACK, '--json']);
-    for (const { out } of [text, json]) expect(out.filter((line) => /\p{Cc}/u.test(line))).toEqual([]);
+    for (const { out } of [text, json]) expect(out.filter((line) => /[\p{Cc}\p{Cf}]/u.test(line))).toEqual([]);
     expect(JSON.parse(json.out.join()).links.at(-1).group).toBe(name);
+  });
+
+  test('keeps its own colours', async () => {
+    vi.stubEnv('FORCE_COLOR', '1');
+    const { out } = await runCheck(STACK);
+    const visible = out[0]?.replaceAll('\x1b', '^');
+    expect(visible).toMatch(/^\^\[32mok {5}\^\[39m {2}\^\[1mstack +\^\[22m {2}CREATE_COMPLETE$/);
+  });
+
+  test.each([
+    'file://~/.aws/credentials',
+    'http://169.254.169.254/latest/meta-data/iam/security-credentials/',
+    '--endpoint-url=https://evil.example/',
+  ])("repeats nothing of the hook's metadata %s, and prints no command that would lose it", async (text) => {
+    const hook = { ...HOOK, DefaultResult: 'ABANDON', HeartbeatTimeout: 200, NotificationMetadata: text };
+    for (const each of [hook, { ...hook, LifecycleHookName: 'theirs', RoleARN: `${ROLE}-2` }]) {
+      givenHooks('web', each);
+      for (const args of [STACK, [...STACK, '--json']]) {
+        const { code, out, err } = await runCheck(args);
+        expect(code).toBe(1);
+        expect([...out, ...err].join('\n')).not.toMatch(/aws autoscaling|:\/\/|credentials|evil/);
+      }
+      expect(await placesIn('broken')).toContain('web: terminating hook');
+    }
   });
 });
 
