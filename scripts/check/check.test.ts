@@ -25,6 +25,7 @@ import {
 } from '@aws-sdk/client-sns';
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { type PolicyDocument, roleMay } from '../../test/helpers/policy.ts';
 import {
   aws,
   awsError,
@@ -39,7 +40,9 @@ import {
   HOOK,
   inStates,
   KEY,
+  keyPolicy,
   links,
+  QUEUE,
   ROLE,
   runCheck,
   SUBSCRIPTION,
@@ -51,6 +54,13 @@ import {
 beforeEach(givenHealthyChain);
 
 const PAGE = readFileSync(new URL('../../docs/check.md', import.meta.url), 'utf8');
+// The page's policy, for the stack of the tests.
+const POLICY: PolicyDocument = JSON.parse(
+  (/^```json\n([\s\S]*?)^```$/m.exec(PAGE)?.[1] ?? '')
+    .replaceAll('eu-west-1', 'us-west-2')
+    .replaceAll('remove-from-lb', 'drain')
+    .replace(/key\/[\w-]+/, 'key/key-1'),
+);
 const STACK = ['--stack', 'drain'];
 const REUSE = { WarmPoolConfiguration: { InstanceReusePolicy: { ReuseOnScaleIn: true } } };
 const DENIED = awsError('AccessDeniedException', 'not\nfor you');
@@ -69,6 +79,33 @@ async function placesIn(state: string, ...args: string[]): Promise<string[]> {
     each.state !== state ? [] : each.group === null ? [each.link] : [`${each.group}: ${each.link}`],
   );
 }
+
+/** The ARN by which IAM judges a call; `*` where the call has none. */
+function resourceOf(input: Partial<Record<string, string>>): string {
+  const { StackName, TopicArn, FunctionName, QueueUrl, RoleName, PolicySourceArn, KeyId } = input;
+  if (StackName) return `arn:aws:cloudformation:us-west-2:123456789012:stack/${StackName}/*`;
+  if (FunctionName) return FUNCTION;
+  if (KeyId) return KEY;
+  if (QueueUrl) return QUEUE;
+  return RoleName ? ROLE : (TopicArn ?? PolicySourceArn ?? '*');
+}
+
+/** The calls of a check, as IAM sees them. */
+async function callsOfCheck() {
+  givenEncryptedTopic();
+  givenGroups(REUSE);
+  givenHooks('web', HOOK);
+  await links();
+  return Object.entries(aws).flatMap(([service, client]) =>
+    client.calls().map(({ args: [command] }) => ({
+      action: `${service.toLowerCase()}:${command.constructor.name.replace(/Command$/, '')}`,
+      resource: resourceOf(command.input as Partial<Record<string, string>>),
+    })),
+  );
+}
+
+// Leaves the decision to the role's policies.
+const OPEN_KEY: PolicyDocument = { Version: '2012-10-17', ...JSON.parse(keyPolicy('arn:aws:iam::123456789012:root')) };
 
 describe('a healthy chain', () => {
   test('has these links, which docs/check.md explains, all ok, with exit code 0', async () => {
@@ -112,19 +149,27 @@ describe('a healthy chain', () => {
   });
 
   test('is read with the permissions that docs/check.md lists, and nothing is changed', async () => {
-    givenEncryptedTopic();
-    givenGroups(REUSE);
-    givenHooks('web', HOOK);
-    await links();
-    const used = Object.entries(aws).flatMap(([service, client]) =>
-      client.calls().map(({ args: [command] }) => {
-        return `${service.toLowerCase()}:${command.constructor.name.replace(/Command$/, '')}`;
-      }),
-    );
-    const [, policy = ''] = /^```json\n([\s\S]*?)^```$/m.exec(PAGE) ?? [];
-    const listed: string[] = JSON.parse(policy).Statement.flatMap(({ Action }: { Action: string[] }) => Action);
+    const used = (await callsOfCheck()).map(({ action }) => action);
+    const listed = POLICY.Statement.flatMap(({ Action }) => Action);
     expect([...new Set(used)].sort()).toEqual(listed.toSorted());
     expect(listed.filter((action) => !/:(Describe|Get|List|Simulate)/.test(action))).toEqual([]);
+  });
+
+  test('is read by a role that may read no other stack', async () => {
+    const calls = await callsOfCheck();
+    const elsewhere = calls
+      .filter(({ resource }) => resource !== '*')
+      .map(({ action, resource }) => ({ action, resource: resource.replace(/drain|key-1/, 'other') }));
+    expect(elsewhere).toContainEqual({
+      action: 'lambda:GetFunctionConfiguration',
+      resource: 'arn:aws:lambda:us-west-2:123456789012:function:other-Function-1',
+    });
+    const denied = [];
+    for (const call of [...calls, ...elsewhere]) {
+      const resourcePolicy = call.action.startsWith('kms:') ? OPEN_KEY : undefined;
+      if (!(await roleMay([POLICY], call, resourcePolicy))) denied.push(call);
+    }
+    expect(denied).toEqual(elsewhere);
   });
 });
 
