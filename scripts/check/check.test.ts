@@ -379,10 +379,16 @@ describe('the groups', () => {
   test('are broken when the function may not tag their instances', async () => {
     givenStack({}, { TaggedGroupNames: 'batch, Shop' });
     const { links: all } = await links();
-    const finding = 'TaggedGroupNames is batch, Shop: the function may not tag, and the next scale-in sets no tag';
+    const finding = 'the function may only tag instances of batch, Shop: the next scale-in sets no tag';
     expect(all.filter(({ state }) => state === 'broken')).toMatchObject([{ group: 'shop', finding }]);
     givenStack({}, { TaggedGroupNames: 'batch, shop' });
     expect((await links()).code).toBe(0);
+    // The group of the stack need not be in the list.
+    givenStack({}, { TaggedGroupNames: 'batch', AutoScalingGroupName: 'shop' });
+    expect((await links()).code).toBe(0);
+    givenStack({}, { TaggedGroupNames: '', AutoScalingGroupName: 'shop' });
+    const { links: unlimited } = await links();
+    expect(unlimited.find(({ link }) => link === 'tag permission')?.finding).toMatch(/every group$/);
   });
 
   test('have their own roles', async () => {

@@ -66,6 +66,8 @@ export function stackOf({ name, region, description }: Deployment) {
   const parameters: Readonly<Partial<Record<string, string>>> = Object.fromEntries(
     Parameters.map((each) => [each.ParameterKey, each.ParameterValue]),
   );
+  const { TaggedGroupNames, AutoScalingGroupName: ofStack } = parameters;
+  const limits = TaggedGroupNames?.split(',').flatMap((group) => group.trim() || []) ?? [];
   const failureQueueName = failureQueueUrl.split('/').at(-1) ?? '';
   return {
     name,
@@ -79,7 +81,7 @@ export function stackOf({ name, region, description }: Deployment) {
     failureQueueName,
     failureQueueArn: `arn:${partition}:sqs:${region}:${accountId}:${failureQueueName}`,
     /** The only groups whose instances the function may tag; empty for every group. */
-    taggedGroups: (parameters.TaggedGroupNames ?? '').split(',').flatMap((group) => group.trim() || []),
+    taggedGroups: limits.length > 0 && ofStack ? [ofStack, ...limits] : limits,
     parameters,
   };
 }

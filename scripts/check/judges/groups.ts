@@ -27,12 +27,12 @@ export function judgeMissingGroups({ stack, groups }: Facts): readonly (Finding 
   return groups.missing.map((group) => ({ group, ...broken(`${stack.region} has no group ${group}`, fix) }));
 }
 
-/** Whether the function's role may tag instances of the group. The stack may limit the groups. */
+/** Whether the function may tag instances of the group. The stack may limit the groups. */
 export function judgeTagPermission({ stack }: Facts, { name }: Group): Finding {
   const { taggedGroups } = stack;
   if (taggedGroups.length === 0) return ok('the function may tag instances of every group');
-  if (taggedGroups.includes(name)) return ok('TaggedGroupNames has the group');
-  const finding = `TaggedGroupNames is ${listed(taggedGroups)}: the function may not tag, and the next scale-in sets no tag`;
+  if (taggedGroups.includes(name)) return ok('the function may tag instances of this group');
+  const finding = `the function may only tag instances of ${listed(taggedGroups)}: the next scale-in sets no tag`;
   return broken(finding, 'deploy again with the name of the group in TaggedGroupNames');
 }
 
