@@ -83,8 +83,8 @@ describe('a command', () => {
   });
 
   it('that throws prints no control character of the sentence', async ({ start }) => {
-    const { ended } = start(String.raw`throw new Error('is "\x1b[2K\x9b\u202e\u200b\u2028\ud800"\r\nnext');`);
-    expect(await ended).toEqual({ err: 'npm run x: is "?[2K?????"?\nnext\n', code: 2 });
+    const { ended } = start(String.raw`throw new Error('is "\x1b[2K\x9b\u202e\u200b\u2028\u2029\ud800"\r\nnext');`);
+    expect(await ended).toEqual({ err: 'npm run x: is "?[2K??????"?\nnext\n', code: 2 });
   });
 
   it.for([

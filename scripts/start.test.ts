@@ -92,12 +92,13 @@ describe('npm start', () => {
       LifecycleHookName: 'h\x9b\u202e',
       Origin: '\x1b[31mO',
     };
-    const good = write('good.json', eventWith('terminating', changes));
+    const good = write('good\x1b\u202e.json', eventWith('terminating', changes));
     const bad = write('bad.json', eventWith('terminating', { ...changes, EC2InstanceId: 'i-\x1b[2K\x9b\u202e' }));
     const { out, code } = await start([good, bad]);
     expect(code).toBe(1);
     expect(out).toContain('  group w?]0;title??2K?b??  after    forged  ?[31mO → EC2\n');
     expect(out).toContain('  i-?[2K??  ');
+    expect(out).toContain('good??.json\n');
     expect(out).toMatch(/failed {3}InvalidMessageError: .*EC2InstanceId is /);
     expect(out.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
   });

@@ -484,9 +484,10 @@ describe('the output', () => {
   test('has no character that controls a terminal or the direction of writing, in either form', async () => {
     const name = 'w\x1b]0;title\x07\x9b2K\u202eb\u{e0041}e\rb\nok';
     givenGroups({ AutoScalingGroupName: name });
-    givenHooks(name, { ...HOOK, DefaultResult: 'ABANDON' });
+    givenHooks(name, { ...HOOK, LifecycleHookName: 'h\x1b\u202e', DefaultResult: 'ABANDON' });
     const text = await runCheck(STACK);
     expect(text.out.join('\n')).toContain('w?]0;title??2K?b?e?b?ok: terminating hook');
+    expect(text.out.join('\n')).toContain('h??, timeout 300 s, default result ABANDON');
     expect(text.out.join('\n')).not.toContain('fix: aws');
     const json = await runCheck([...STACK, '--json']);
     for (const { out } of [text, json]) expect(out.filter((line) => /[\p{Cc}\p{Cf}]/u.test(line))).toEqual([]);
