@@ -61,7 +61,7 @@ export async function runCommand(name: string, main: Main, failureCode = 1): Pro
     end.abort(new Error(reason));
   }
   function printError(reason: string): void {
-    // A stack has several lines.
+    // A stack, and some errors, have several lines.
     const lines = `${name}: ${reason}`.split('\n').map(printable).join('\n');
     process.stderr.write(`${styleText('red', lines, { stream: process.stderr })}\n`);
   }
