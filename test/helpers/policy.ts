@@ -48,8 +48,7 @@ export function serviceMay(service: string, policy: PolicyDocument, call: Call):
 type Policies = Pick<Parameters<typeof runSimulation>[0], 'identityPolicies' | 'resourcePolicy'>;
 
 async function isAllowed(principal: string, { action, resource, context = {} }: Call, policies: Policies) {
-  // A call without a resource, `*`, stays in the caller's account.
-  const accountId = /^arn:[^:]*:[^:]*:[^:]*:(\d*):/.exec(resource)?.[1] ?? '123456789012';
+  const accountId = /^arn:[^:]*:[^:]*:[^:]*:(\d*):/.exec(resource)?.[1] || '123456789012';
   const request = { principal, action, resource: { resource, accountId }, contextVariables: { ...context } };
   const result = await runSimulation(
     { request, serviceControlPolicies: [], resourceControlPolicies: [], ...policies },
