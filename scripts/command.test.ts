@@ -82,6 +82,11 @@ describe('a command', () => {
     expect(await ended).toEqual({ err: '\x1b[31mnpm run x: FILE is absent\x1b[39m\n', code: 2 });
   });
 
+  it('that throws prints no control character of the sentence', async ({ start }) => {
+    const { ended } = start(String.raw`throw new Error('is "\x1b[2K\x9b\u202e\u200b\u2028\u2029\ud800"\r\nnext');`);
+    expect(await ended).toEqual({ err: 'npm run x: is "?[2K??????"?\nnext\n', code: 2 });
+  });
+
   it.for([
     ['SIGINT', 130],
     ['SIGTERM', 143],

@@ -22,6 +22,26 @@ export interface Terminal {
  */
 export type Main = (args: readonly string[], environment: NodeJS.ProcessEnv, terminal: Terminal) => Promise<number>;
 
+// Control characters, and format characters such as those that change the direction of writing. A terminal acts on them,
+// or shows a text that differs from the actual one.
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/**
+ * Text of messages and of other people's resources, for one line of a terminal. Each character that a terminal does not
+ * print is replaced by a question mark. Styles come after this function, because it also replaces their characters.
+ */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, '?');
+}
+
+/** JSON with the characters that a terminal does not print as `\u` escapes. */
+export function printableJson(value: unknown): string {
+  const escaped = (code: number) => `\\u${code.toString(16).padStart(4, '0')}`;
+  return JSON.stringify(value).replace(UNPRINTABLE, (character) =>
+    Array.from({ length: character.length }, (_, index) => escaped(character.charCodeAt(index))).join(''),
+  );
+}
+
 // Ctrl-C also ends the child processes. The command may see their end before it sees the signal.
 const SIGNAL_DELAY_MS = 100;
 
@@ -41,7 +61,9 @@ export async function runCommand(name: string, main: Main, failureCode = 1): Pro
     end.abort(new Error(reason));
   }
   function printError(reason: string): void {
-    process.stderr.write(`${styleText('red', `${name}: ${reason}`, { stream: process.stderr })}\n`);
+    // A stack, and some errors, have several lines.
+    const lines = `${name}: ${reason}`.split('\n').map(printable).join('\n');
+    process.stderr.write(`${styleText('red', lines, { stream: process.stderr })}\n`);
   }
 
   for (const signalName of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

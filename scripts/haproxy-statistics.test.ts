@@ -96,6 +96,12 @@ test.for(['me:secret@', 'htps://me:secret@', 'http//me:secret@'])(
   },
 );
 
+test('a socket whose answer is not statistics is refused without the words of the answer', async () => {
+  const source = await statsSocket('Unknown command: secret\n');
+  const reason = "the answer is not CSV; expected HAProxy's statistics (a URL ends in ;csv)";
+  expect(await errorOf(source)).toBe(`--haproxy ${source}: ${reason}`);
+});
+
 async function errorOf(source: string): Promise<string> {
   return await isServed(source, SERVER, undefined, {}).then(
     () => 'no error',

@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it as test, vi } from 'vitest';
 import { DEFAULT_TAG } from '../src/settings.ts';
-import { event } from '../test/helpers/event.ts';
+import { event, eventWith } from '../test/helpers/event.ts';
 import { fakeTerminal } from '../test/helpers/terminal.ts';
 import { bundle } from './bundle.ts';
 import { type Fault, startEc2Endpoint } from './local-aws/ec2-endpoint.ts';
@@ -84,6 +84,23 @@ describe('npm start', () => {
     expect(notJson).toContain('failed   InvalidMessageError: Sns.Message is "ALARM:');
     expect(two).toMatch(new RegExp(`after .* ${TAG}\n +i-0a1b2c3d4e5f60718  aws:autoscaling:groupName=web  ${TAG}$`));
     expect(notification).not.toMatch(/before|after/);
+  });
+
+  it('prints no character of a message that controls a terminal', async ({ write }) => {
+    const changes = {
+      AutoScalingGroupName: 'w\x1b]0;title\x07\x9b2K\u202eb\r\n  after    forged',
+      LifecycleHookName: 'h\x9b\u202e',
+      Origin: '\x1b[31mO',
+    };
+    const good = write('good\x1b\u202e.json', eventWith('terminating', changes));
+    const bad = write('bad.json', eventWith('terminating', { ...changes, EC2InstanceId: 'i-\x1b[2K\x9b\u202e' }));
+    const { out, code } = await start([good, bad]);
+    expect(code).toBe(1);
+    expect(out).toContain('  group w?]0;title??2K?b??  after    forged  ?[31mO → EC2\n');
+    expect(out).toContain('  i-?[2K??  ');
+    expect(out).toContain('good??.json\n');
+    expect(out).toMatch(/failed {3}InvalidMessageError: .*EC2InstanceId is /);
+    expect(out.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
   });
 
   it('gives the settings to the function', async () => {

@@ -10,7 +10,7 @@ import { readArn } from '../src/arn.ts';
 import { readSettings, SETTING_NAMES } from '../src/settings.ts';
 import { findCredentials, readEndpointUrl } from './aws-endpoint.ts';
 import { bundle } from './bundle.ts';
-import { parseOptions, runCommand, type Terminal } from './command.ts';
+import { parseOptions, printable, runCommand, type Terminal } from './command.ts';
 import { type Ec2Endpoint, startEc2Endpoint } from './local-aws/ec2-endpoint.ts';
 import { startLambda } from './local-aws/lambda.ts';
 
@@ -138,18 +138,18 @@ async function run({ name, event, region, accountId }: EventFile, setup: Setup):
   });
   started.defer(() => lambda.stop());
 
-  function show(label: string, lines: readonly string[]): void {
+  function show(label: string, lines: readonly string[], style: 'none' | 'red' = 'none'): void {
     for (const [n, line] of lines.entries()) {
-      terminal.out(`  ${styleText('dim', (n === 0 ? label : '').padEnd(9))}${line}`);
+      terminal.out(`  ${styleText('dim', (n === 0 ? label : '').padEnd(9))}${styleText(style, printable(line))}`);
     }
   }
-  terminal.out(`\n${styleText('bold', name)}`);
+  terminal.out(`\n${styleText('bold', printable(name))}`);
   show('message', messages.map(summaryOf));
   show('before', before);
   const { log, error } = await lambda.invoke(event);
   for (const { level, message } of log) show('log', [`${level} ${JSON.stringify(message)}`]);
   show('after', await describeTags(client, url, ids, terminal.signal));
-  if (error) show('failed', [styleText('red', `${error.errorType}: ${error.errorMessage}`)]);
+  if (error) show('failed', [`${error.errorType}: ${error.errorMessage}`], 'red');
   return error === undefined;
 }
 

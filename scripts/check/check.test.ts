@@ -25,6 +25,7 @@ import {
 } from '@aws-sdk/client-sns';
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { type PolicyDocument, roleMay } from '../../test/helpers/policy.ts';
 import {
   aws,
   awsError,
@@ -39,7 +40,9 @@ import {
   HOOK,
   inStates,
   KEY,
+  keyPolicy,
   links,
+  QUEUE,
   ROLE,
   runCheck,
   SUBSCRIPTION,
@@ -51,6 +54,13 @@ import {
 beforeEach(givenHealthyChain);
 
 const PAGE = readFileSync(new URL('../../docs/check.md', import.meta.url), 'utf8');
+// The page's policy, for the stack of the tests.
+const POLICY: PolicyDocument = JSON.parse(
+  (/^```json\n([\s\S]*?)^```$/m.exec(PAGE)?.[1] ?? '')
+    .replaceAll('eu-west-1', 'us-west-2')
+    .replaceAll('remove-from-lb', 'drain')
+    .replace(/key\/[\w-]+/, 'key/key-1'),
+);
 const STACK = ['--stack', 'drain'];
 const REUSE = { WarmPoolConfiguration: { InstanceReusePolicy: { ReuseOnScaleIn: true } } };
 const DENIED = awsError('AccessDeniedException', 'not\nfor you');
@@ -69,6 +79,33 @@ async function placesIn(state: string, ...args: string[]): Promise<string[]> {
     each.state !== state ? [] : each.group === null ? [each.link] : [`${each.group}: ${each.link}`],
   );
 }
+
+/** The ARN by which IAM judges a call; `*` where the call has none. */
+function resourceOf(input: Partial<Record<string, string>>): string {
+  const { StackName, TopicArn, FunctionName, QueueUrl, RoleName, PolicySourceArn, KeyId } = input;
+  if (StackName) return `arn:aws:cloudformation:us-west-2:123456789012:stack/${StackName}/*`;
+  if (FunctionName) return FUNCTION;
+  if (KeyId) return KEY;
+  if (QueueUrl) return QUEUE;
+  return RoleName ? ROLE : (TopicArn ?? PolicySourceArn ?? '*');
+}
+
+/** The calls of a check, as IAM sees them. */
+async function callsOfCheck() {
+  givenEncryptedTopic();
+  givenGroups(REUSE);
+  givenHooks('web', HOOK);
+  await links();
+  return Object.entries(aws).flatMap(([service, client]) =>
+    client.calls().map(({ args: [command] }) => ({
+      action: `${service.toLowerCase()}:${command.constructor.name.replace(/Command$/, '')}`,
+      resource: resourceOf(command.input as Partial<Record<string, string>>),
+    })),
+  );
+}
+
+// Leaves the decision to the role's policies.
+const OPEN_KEY: PolicyDocument = { Version: '2012-10-17', ...JSON.parse(keyPolicy('arn:aws:iam::123456789012:root')) };
 
 describe('a healthy chain', () => {
   test('has these links, which docs/check.md explains, all ok, with exit code 0', async () => {
@@ -92,6 +129,7 @@ describe('a healthy chain', () => {
       'web: terminating hook',
       'web: hook role',
       'web: publish to topic',
+      'web: tag permission',
       'web: waiting time',
       'web: return to service',
       'web: root volume replacement',
@@ -111,19 +149,27 @@ describe('a healthy chain', () => {
   });
 
   test('is read with the permissions that docs/check.md lists, and nothing is changed', async () => {
-    givenEncryptedTopic();
-    givenGroups(REUSE);
-    givenHooks('web', HOOK);
-    await links();
-    const used = Object.entries(aws).flatMap(([service, client]) =>
-      client.calls().map(({ args: [command] }) => {
-        return `${service.toLowerCase()}:${command.constructor.name.replace(/Command$/, '')}`;
-      }),
-    );
-    const [, policy = ''] = /^```json\n([\s\S]*?)^```$/m.exec(PAGE) ?? [];
-    const listed: string[] = JSON.parse(policy).Statement.flatMap(({ Action }: { Action: string[] }) => Action);
+    const used = (await callsOfCheck()).map(({ action }) => action);
+    const listed = POLICY.Statement.flatMap(({ Action }) => Action);
     expect([...new Set(used)].sort()).toEqual(listed.toSorted());
     expect(listed.filter((action) => !/:(Describe|Get|List|Simulate)/.test(action))).toEqual([]);
+  });
+
+  test('is read by a role that may read no other stack', async () => {
+    const calls = await callsOfCheck();
+    const elsewhere = calls
+      .filter(({ resource }) => resource !== '*')
+      .map(({ action, resource }) => ({ action, resource: resource.replace(/drain|key-1/, 'other') }));
+    expect(elsewhere).toContainEqual({
+      action: 'lambda:GetFunctionConfiguration',
+      resource: 'arn:aws:lambda:us-west-2:123456789012:function:other-Function-1',
+    });
+    const denied = [];
+    for (const call of [...calls, ...elsewhere]) {
+      const resourcePolicy = call.action.startsWith('kms:') ? OPEN_KEY : undefined;
+      if (!(await roleMay([POLICY], call, resourcePolicy))) denied.push(call);
+    }
+    expect(denied).toEqual(elsewhere);
   });
 });
 
@@ -330,6 +376,21 @@ describe('the groups', () => {
     expect(await placesIn('unknown')).toEqual(['groups']);
   });
 
+  test('are broken when the function may not tag their instances', async () => {
+    givenStack({}, { TaggedGroupNames: 'batch, Shop' });
+    const { links: all } = await links();
+    const finding = 'the function may only tag instances of batch, Shop: the next scale-in sets no tag';
+    expect(all.filter(({ state }) => state === 'broken')).toMatchObject([{ group: 'shop', finding }]);
+    givenStack({}, { TaggedGroupNames: 'batch, shop' });
+    expect((await links()).code).toBe(0);
+    // The group of the stack need not be in the list.
+    givenStack({}, { TaggedGroupNames: 'batch', AutoScalingGroupName: 'shop' });
+    expect((await links()).code).toBe(0);
+    givenStack({}, { TaggedGroupNames: '', AutoScalingGroupName: 'shop' });
+    const { links: unlimited } = await links();
+    expect(unlimited.find(({ link }) => link === 'tag permission')?.finding).toMatch(/every group$/);
+  });
+
   test('have their own roles', async () => {
     const own = { ...HOOK, RoleARN: `${ROLE}-2`, LifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING' };
     givenHooks('web', HOOK, own);
@@ -420,15 +481,41 @@ describe('the output', () => {
     expect(out.filter((line) => line.includes('fix:'))).toHaveLength(1);
   });
 
-  test('has no character that controls a terminal, in either form', async () => {
-    const name = 'w\x1b]0;title\x07\x9b2Keb';
+  test('has no character that controls a terminal or the direction of writing, in either form', async () => {
+    const name = 'w\x1b]0;title\x07\x9b2K\u202eb\u{e0041}e\rb\nok';
     givenGroups({ AutoScalingGroupName: name });
-    givenHooks(name, { ...HOOK, DefaultResult: 'ABANDON' });
+    givenHooks(name, { ...HOOK, LifecycleHookName: 'h\x1b\u202e', DefaultResult: 'ABANDON' });
     const text = await runCheck(STACK);
-    expect(text.out.join('\n')).toContain('w?]0;title??2Keb: terminating hook');
+    expect(text.out.join('\n')).toContain('w?]0;title??2K?b?e?b?ok: terminating hook');
+    expect(text.out.join('\n')).toContain('h??, timeout 300 s, default result ABANDON');
+    expect(text.out.join('\n')).not.toContain('fix: aws');
     const json = await runCheck([...STACK, '--json']);
-    for (const { out } of [text, json]) expect(out.filter((line) => /\p{Cc}/u.test(line))).toEqual([]);
+    for (const { out } of [text, json]) expect(out.filter((line) => /[\p{Cc}\p{Cf}]/u.test(line))).toEqual([]);
     expect(JSON.parse(json.out.join()).links.at(-1).group).toBe(name);
+  });
+
+  test('keeps its own colours', async () => {
+    vi.stubEnv('FORCE_COLOR', '1');
+    const { out } = await runCheck(STACK);
+    const visible = out[0]?.replaceAll('\x1b', '^');
+    expect(visible).toMatch(/^\^\[32mok {5}\^\[39m {2}\^\[1mstack +\^\[22m {2}CREATE_COMPLETE$/);
+  });
+
+  test.each([
+    'file://~/.aws/credentials',
+    'http://169.254.169.254/latest/meta-data/iam/security-credentials/',
+    '--endpoint-url=https://evil.example/',
+  ])("repeats nothing of the hook's metadata %s, and prints no command that would lose it", async (text) => {
+    const hook = { ...HOOK, DefaultResult: 'ABANDON', HeartbeatTimeout: 200, NotificationMetadata: text };
+    for (const each of [hook, { ...hook, LifecycleHookName: 'theirs', RoleARN: `${ROLE}-2` }]) {
+      givenHooks('web', each);
+      for (const args of [STACK, [...STACK, '--json']]) {
+        const { code, out, err } = await runCheck(args);
+        expect(code).toBe(1);
+        expect([...out, ...err].join('\n')).not.toMatch(/aws autoscaling|:\/\/|credentials|evil/);
+      }
+      expect(await placesIn('broken')).toContain('web: terminating hook');
+    }
   });
 });
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bundle } from '../bundle.ts';
-import { parseOptions, runCommand, type Terminal } from '../command.ts';
+import { parseOptions, printable, runCommand, type Terminal } from '../command.ts';
 import { type Clients, makeClients } from './clients.ts';
 import { type Clock, drill } from './drill.ts';
 import { textOf } from './facts/fact.ts';
@@ -96,10 +96,10 @@ export async function main(
     haproxies: options.haproxy,
     isAgreed: async (question) => {
       const warning = isBroken ? 'A link of the chain is broken. ' : '';
-      const answer = yes ? 'yes' : await ask?.(`${warning}${question} [y/N] `);
+      const answer = yes ? 'yes' : await ask?.(printable(`${warning}${question} [y/N] `));
       return /^y(es)?$/i.test(answer ?? '');
     },
-    say: json ? terminal.err : terminal.out,
+    say: (line) => (json ? terminal.err : terminal.out)(printable(line)),
     terminal,
     clock,
   });

@@ -241,6 +241,19 @@ describe('before a drill', () => {
     expect({ code, err }).toEqual(count === 0 ? { code: 0, err: ['nothing was terminated'] } : { code: 1, err: [] });
   });
 
+  test('nothing in the name of the group controls the terminal, before and during the drill', async () => {
+    const name = 'w\x1b[2K\u202eb';
+    givenGroup({ AutoScalingGroupName: name, SuspendedProcesses: [{ ProcessName: 'Launch' }] });
+    givenHooks(name, HOOK);
+    const ask = vi.fn(async () => 'y');
+    aws.autoScaling
+      .on(TerminateInstanceInAutoScalingGroupCommand)
+      .callsFake(() => givenInstance(() => 'Terminating:Proceed'));
+    const { out } = await runCheck(DRILL, { ask });
+    expect(ask.mock.calls).toEqual([[`Terminate ${INSTANCE} and let w?[2K?b replace it? [y/N] `]]);
+    expect(out).toContain(`Launch is suspended for w?[2K?b: nothing will replace ${INSTANCE}`);
+  });
+
   test('a broken link prevents the drill with --yes, and comes with the question', async () => {
     givenTagged(INSTANCE);
     const { code, out, err } = await runCheck([...DRILL, '--yes']);

@@ -48,6 +48,15 @@ export const SUBSCRIPTION = `${TOPIC}:5be8a5c0`;
 export const TAG_NAME = `${DEFAULT_TAG.key}=${DEFAULT_TAG.value}`;
 export const FILTER = JSON.stringify(propertiesOf<{ FilterPolicy: unknown }>(deploy(), 'Subscription').FilterPolicy);
 
+const SERVICE_ROLE =
+  'arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling';
+
+/** The policy of a topic that denies publishing to everybody but a hook role and Auto Scaling's service-linked roles. */
+export function topicPolicy(hookRole: string, operator = 'ArnNotLike'): string {
+  const Condition = { [operator]: { 'aws:PrincipalArn': [hookRole, SERVICE_ROLE, `${SERVICE_ROLE}_*`] } };
+  return policy({ Effect: 'Deny', Principal: '*', Action: 'sns:Publish', Resource: TOPIC, Condition });
+}
+
 export const HOOK: LifecycleHook = {
   LifecycleHookName: 'drain',
   AutoScalingGroupName: 'web',
@@ -85,7 +94,7 @@ export function givenHealthyChain(): void {
   givenStack({});
   aws.sns
     .on(GetTopicAttributesCommand, { TopicArn: TOPIC })
-    .resolves({ Attributes: { TopicArn: TOPIC, Policy: '{"Statement":[]}' } })
+    .resolves({ Attributes: { TopicArn: TOPIC, Policy: topicPolicy(ROLE) } })
     .on(ListSubscriptionsByTopicCommand, { TopicArn: TOPIC })
     .resolves({ Subscriptions: [{ Protocol: 'lambda', Endpoint: FUNCTION, SubscriptionArn: SUBSCRIPTION }] })
     .on(GetSubscriptionAttributesCommand, { SubscriptionArn: SUBSCRIPTION })
@@ -128,6 +137,7 @@ export function givenStack(changes: Partial<Stack>, parameters: Record<string, s
     HeartbeatTimeout: '300',
     TagKey: DEFAULT_TAG.key,
     TagValue: DEFAULT_TAG.value,
+    TaggedGroupNames: '',
     ...parameters,
   };
   const outputs = {
@@ -182,7 +192,7 @@ export function tokenOf(page: number): string | undefined {
 export function givenEncryptedTopic(): void {
   aws.sns
     .on(GetTopicAttributesCommand)
-    .resolves({ Attributes: { Policy: '{"Statement":[]}', KmsMasterKeyId: 'alias/topic' } });
+    .resolves({ Attributes: { Policy: topicPolicy(ROLE), KmsMasterKeyId: 'alias/topic' } });
 }
 
 export function functionConfiguration(variables: Record<string, string> = {}) {

@@ -64,13 +64,13 @@ function applies({ Action, Principal, Condition = {} }: Statement, { action, pri
 }
 
 function holds(operator: string, values: readonly unknown[], actual: string | undefined): Answer {
-  const [, type, not] = /^(String|Arn|Bool)(Not)?(Equals|Like)?$/.exec(operator) ?? [];
+  const [, type, not, comparison] = /^(String|Arn|Bool)(Not)?(Equals|Like)?(?:IfExists)?$/.exec(operator) ?? [];
   // A policy may hold a number or a Boolean instead of a text.
   const texts = values.map(String);
   const hasVariable = texts.some((value) => value.includes('${'));
   if (type === undefined || actual === undefined || hasVariable) return 'unclear';
   // ArnEquals has wildcards too.
-  const isPattern = type === 'Arn' || operator.endsWith('Like');
+  const isPattern = type === 'Arn' || comparison === 'Like';
   const isFound = texts.some((value) => (isPattern ? matches(value, actual) : value === actual));
   return isFound !== (not !== undefined);
 }

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import { printable, printableJson } from '../command.ts';
 import type { Link } from './link.ts';
 
 const COLORS = { ok: 'green', broken: 'red', unknown: 'yellow' } as const;
@@ -14,13 +15,7 @@ export function linesOf(links: readonly Link[]): string[] {
   });
 }
 
-/** The links as JSON on one line. JSON.stringify leaves some control characters of a terminal as they are. */
+/** The links as JSON on one line. */
 export function jsonOf(links: readonly Link[]): string {
-  const escaped = (character: string) => `\\u00${character.charCodeAt(0).toString(16)}`;
-  return JSON.stringify({ links }).replace(/[\x7f-\x9f]/g, escaped);
-}
-
-/** Text of other people's resources without the characters that control a terminal. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?');
+  return printableJson({ links });
 }

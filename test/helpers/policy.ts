@@ -48,7 +48,7 @@ export function serviceMay(service: string, policy: PolicyDocument, call: Call):
 type Policies = Pick<Parameters<typeof runSimulation>[0], 'identityPolicies' | 'resourcePolicy'>;
 
 async function isAllowed(principal: string, { action, resource, context = {} }: Call, policies: Policies) {
-  const accountId = /^arn:[^:]*:[^:]*:[^:]*:(\d*):/.exec(resource)?.[1] ?? '';
+  const accountId = /^arn:[^:]*:[^:]*:[^:]*:(\d*):/.exec(resource)?.[1] || '123456789012';
   const request = { principal, action, resource: { resource, accountId }, contextVariables: { ...context } };
   const result = await runSimulation(
     { request, serviceControlPolicies: [], resourceControlPolicies: [], ...policies },

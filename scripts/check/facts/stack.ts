@@ -63,7 +63,11 @@ export function stackOf({ name, region, description }: Deployment) {
   const { FunctionName: functionName = '', FailureQueueUrl: failureQueueUrl = '' } = outputs;
   const { accountId } = readArn('output TopicArn', topicArn);
   const [, partition] = topicArn.split(':');
-  const parameters = Object.fromEntries(Parameters.map((each) => [each.ParameterKey, each.ParameterValue]));
+  const parameters: Readonly<Partial<Record<string, string>>> = Object.fromEntries(
+    Parameters.map((each) => [each.ParameterKey, each.ParameterValue]),
+  );
+  const { TaggedGroupNames, AutoScalingGroupName: ofStack } = parameters;
+  const limits = TaggedGroupNames?.split(',').flatMap((group) => group.trim() || []) ?? [];
   const failureQueueName = failureQueueUrl.split('/').at(-1) ?? '';
   return {
     name,
@@ -76,6 +80,8 @@ export function stackOf({ name, region, description }: Deployment) {
     failureQueueUrl,
     failureQueueName,
     failureQueueArn: `arn:${partition}:sqs:${region}:${accountId}:${failureQueueName}`,
-    parameters: parameters as Readonly<Partial<Record<string, string>>>,
+    /** The only groups whose instances the function may tag; empty for every group. */
+    taggedGroups: limits.length > 0 && ofStack ? [ofStack, ...limits] : limits,
+    parameters,
   };
 }

@@ -29,11 +29,16 @@ function isOfStack({ stack }: Facts, { LifecycleHookName: name, RoleARN: role }:
   return role === stack.hookRoleArn || name === stack.name || name === `${stack.name}-launch`;
 }
 
-/** @returns a command for a hook of this stack, and a sentence for another tool's hook. */
+/** @returns a command for a hook of this stack; a sentence for another tool's hook and for a hook with metadata. */
 export function fixOfHook(facts: Facts, group: Group, hook: LifecycleHook): string {
-  return isOfStack(facts, hook)
-    ? putHookCommand(facts.stack, group.name, hook)
-    : "ask the hook's owner for a role that may publish to the topic, and for the default result CONTINUE";
+  if (!isOfStack(facts, hook)) {
+    return "ask the hook's owner for a role that may publish to the topic, and for the default result CONTINUE";
+  }
+  // Anybody who may put a hook writes this text, so that no command may repeat the text.
+  if (hook.NotificationMetadata) {
+    return "give the hook the stack's hook role and the default result CONTINUE by hand, and keep its NotificationMetadata";
+  }
+  return putHookCommand(facts.stack, group.name, hook);
 }
 
 /** The terminating hooks to the topic. */

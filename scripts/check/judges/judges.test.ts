@@ -24,6 +24,7 @@ import {
   subscriptionAttributes,
   TAG_NAME,
   TOPIC,
+  topicPolicy,
 } from '../healthy-chain.ts';
 import { judge } from './judges.ts';
 
@@ -63,7 +64,9 @@ const RETURNING = { ...HOOK, ...LAUNCHING };
 const LAUNCH_ABANDON = { ...LAUNCHING, HeartbeatTimeout: 30, DefaultResult: 'ABANDON' };
 const OTHER = { LifecycleHookName: 'logs', NotificationTargetARN: undefined, RoleARN: undefined, HeartbeatTimeout: 60 };
 const ABANDON = { ...OTHER, DefaultResult: 'ABANDON' };
-const EVIL = { DefaultResult: 'ABANDON', HeartbeatTimeout: 200, NotificationMetadata: 'file://~/.aws/credentials' };
+const ABANDONED = { DefaultResult: 'ABANDON', HeartbeatTimeout: 200 };
+const EVIL = { ...ABANDONED, NotificationMetadata: 'file://~/.aws/credentials' };
+const OPTION = { ...ABANDONED, LifecycleHookName: '--no-verify-ssl' };
 const FOREIGN = { LifecycleHookName: 'backup', RoleARN: 'x/y' };
 const ASK_OWNER = "ask the hook's owner";
 const REUSE = described({ WarmPoolConfiguration: { InstanceReusePolicy: { ReuseOnScaleIn: true } } });
@@ -124,6 +127,7 @@ const trust = (condition: object, service = 'autoscaling.amazonaws.com') =>
   role({ role: { Role: roleTrusting(service, condition) } });
 const SAME_ACCOUNT = { StringEquals: { 'aws:SourceAccount': '123456789012' } };
 const SAME_OWNER = { StringEquals: { 'AWS:SourceOwner': '123456789012' } };
+const protectedFor = (arn: string, operator?: string) => ({ topic: { Policy: topicPolicy(arn, operator) } });
 const unless = (operator: string) => ({ [operator]: { 'aws:PrincipalArn': ['x', '*:role/drain-HookRole-?'] } });
 const ODD = { Condition: { Null: { x: 'true' } } };
 const NO_ROLE = { role: 'absent', publish: { unreadable: 'NoSuchEntity' } };
@@ -157,6 +161,7 @@ const DELETED = 'deleted outside CloudFormation: delete the stack and deploy aga
 const CHANGED = 'changed outside CloudFormation: delete the stack and deploy again';
 const DELETE_FIRST = 'delete the stack first, then deploy again';
 const WHO_DENIES = 'find the policy that denies it';
+const BY_HAND = (operation: string) => `call ${operation} by hand: the AWS CLI may not read the value`;
 const OPERATE = 'docs/operate.md shows how';
 
 /** The command that puts a hook on the group. */
@@ -208,14 +213,16 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
     web({}, { examined: [], others: ['a'] }),
     'groups',
     'no group has a hook to the topic (a)',
-    'PutLifecycleHookCommand',
+    'put the hook on each group: docs/deploy.md shows how',
   ],
   [web({}, { missing: ['shop'] }), 'shop: group', 'us-west-2 has no group shop', '(AutoScalingGroupName)'],
   [web({}, { missing: ['shop'], isNamed: true }), 'shop: group', 'us-west-2 has no', 'leave out --group'],
   [hooked(), 'web: terminating hook', 'none to the topic: the next scale-in sets no tag', PUT],
   [hooked(LAUNCHING, OTHER), 'web: terminating hook', 'none to the topic', PUT],
   [hooked({ RoleARN: undefined }), 'web: terminating hook', 'no role: the next scale-in sets no tag', PUT],
-  [hooked(EVIL), 'web: terminating hook', 'drain, timeout 200 s, default result ABANDON', put('drain', 200)],
+  [hooked(ABANDONED), 'web: terminating hook', 'drain, timeout 200 s, default result ABANDON', put('drain', 200)],
+  [hooked(EVIL), 'web: terminating hook', 'drain, timeout 200 s', 'keep its NotificationMetadata'],
+  [hooked(OPTION), 'web: terminating hook', '--no-verify-ssl, timeout', BY_HAND('autoscaling put-lifecycle-hook')],
   [hooked({}, ABANDON), 'web: other terminating hook', 'after 60 s instead of 300 s', 'timeout above 300 s'],
   [hooked({}, { ...ABANDON, HeartbeatTimeout: 300 }), 'web: other terminating hook', '300 s instead', 'ask'],
   [hooked({}, { ...OTHER, DefaultResult: undefined }), 'web: other terminating hook', 'ABANDON', 'ask'],
@@ -241,6 +248,9 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
     'x/y does not exist',
     `${PUT} && ${put('drain-launch', 300, 'LAUNCHING')}`,
   ],
+  [protectedFor(`${ROLE}-2`), 'web: publish to topic', 'drain-HookRole-1 may not sns:Publish: ', WHO_DENIES],
+  [protectedFor(`${ROLE}-2`, 'ArnNotEquals'), 'web: publish to topic', 'may not sns:Publish', WHO_DENIES],
+  [protectedFor(`${ROLE}-2`, 'ArnNotLikeIfExists'), 'web: publish to topic', 'may not sns:Publish', WHO_DENIES],
   [publishing('explicitDeny'), 'web: publish to topic', 'drain-HookRole-1 may not sns:Publish: ', WHO_DENIES],
   [publishing('allowed', DENY), 'web: publish to topic', 'may not sns:Publish', WHO_DENIES],
   [publishing('allowed', { ...DENY, Principal: { AWS: ACCOUNT } }), 'web: publish to topic', 'may not', WHO_DENIES],
@@ -431,9 +441,12 @@ const OK: readonly [changes: Changes, place: string, finding: string][] = [
   // Everybody but the hook's role is denied.
   [publishing('allowed', { ...DENY, Condition: unless('ArnNotEquals') }), 'web: publish to topic', 'sns:Publish'],
   [publishing('allowed', { ...DENY, Condition: unless('StringNotLike') }), 'web: publish to topic', 'sns:Publish'],
+  [protectedFor(ROLE, 'ArnNotEquals'), 'web: publish to topic', 'sns:Publish'],
+  [protectedFor(ROLE, 'ArnNotLikeIfExists'), 'web: publish to topic', 'sns:Publish'],
   [publishing('allowed', ODD), 'web: publish to topic', 'sns:Publish'],
   [decrypting('implicitDeny', ROLE), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt'],
   [decrypting('allowed', ACCOUNT), 'web: use of topic key', 'kms:GenerateDataKey, kms:Decrypt'],
+  [{}, 'web: tag permission', 'the function may tag instances of every group'],
   [hooked({ HeartbeatTimeout: 120 }), 'web: waiting time', '120 s; the function accepts messages for 300 s'],
   [{ functionEvents: 'absent' }, 'web: waiting time', '300 s, as long as the function accepts a message'],
   [
@@ -459,6 +472,28 @@ describe('is ok', () => {
     const found = judged(changes).filter((each) => each.place === place && each.finding.includes(finding));
     expect(found).toEqual([{ place, state: 'ok', finding: expect.anything(), fix: null }]);
   });
+});
+
+test.each([
+  '-web',
+  'file://~/.ssh/id_ed25519',
+  'fileb:///etc/shadow',
+  'http://[::1]/',
+  'https://x',
+  'w\u202eb',
+  'w\nb',
+])('no command has the group %j, which the AWS CLI may not read as text', (name) => {
+  const changes = { ...web({ name, hooks: [], refreshes: ROOT_VOLUME }), stack: healthy.stack };
+  const fixes = judged(changes).flatMap(({ fix }) => fix ?? []);
+  expect(fixes).toEqual(
+    Array(2).fill(`${BY_HAND('autoscaling put-lifecycle-hook')} of --auto-scaling-group-name as text`),
+  );
+});
+
+test('no command has an output of the stack that the AWS CLI may not read as text', () => {
+  const changed = { ...healthy.stack, functionName: 'file:///etc/passwd' };
+  const fixes = judged({ ...reserved(1), stack: changed }).flatMap(({ fix }) => fix ?? []);
+  expect(fixes).toEqual([`${BY_HAND('lambda delete-function-concurrency')} of --function-name as text`]);
 });
 
 test('a command reaches the AWS CLI as it was meant, whatever the name of the group', () => {

@@ -11,7 +11,7 @@ import {
   judgeFunctionSettings,
   judgeLastTagged,
 } from './function.ts';
-import { judgeGroups, judgeMissingGroups } from './groups.ts';
+import { judgeGroups, judgeMissingGroups, judgeTagPermission } from './groups.ts';
 import { judgeHookRoles, judgePublish, judgeUseOfTopicKey } from './hook-role.ts';
 import { judgeLaunchingHooks, judgeOtherTerminatingHooks, judgeTerminatingHooks, judgeWaitingTime } from './hooks.ts';
 import { judgeInService, judgeWaitingToLeave } from './instances.ts';
@@ -53,6 +53,7 @@ const LINKS = {
     ['hook role', judgeHookRoles],
     ['publish to topic', judgePublish],
     ['use of topic key', judgeUseOfTopicKey],
+    ['tag permission', judgeTagPermission],
     ['waiting time', judgeWaitingTime],
     ['return to service', judgeReturnToService],
     ['root volume replacement', judgeRootVolumeReplacement],
