@@ -15,7 +15,7 @@ function variantFolders(): string[] {
   return existsSync(dist) ? readdirSync(dist).filter((name) => name.startsWith('bench-')) : [];
 }
 
-test('both benchmarks run, and show every variant with its figures', async () => {
+test('all benchmarks run, and show every variant with its figures', async () => {
   const before = variantFolders();
   const { terminal, printed } = fakeTerminal();
   expect(await main(['--runs', '1'], {}, terminal, [2])).toBe(0);

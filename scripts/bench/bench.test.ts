@@ -23,7 +23,10 @@ test('the page about consumers shows the table of many HAProxies as it is', asyn
   expect(inPage).toEqual(rows.filter((row) => row.length > 1));
 });
 
-test('Ctrl-C ends the simulation', async () => {
-  const { terminal } = fakeTerminal(AbortSignal.abort(new Error('interrupted')));
-  await expect(main(['consumers'], {}, terminal)).rejects.toThrow('interrupted');
+test('Ctrl-C ends the simulation between two rows', async () => {
+  const interrupted = new AbortController();
+  const { terminal, printed } = fakeTerminal(interrupted.signal);
+  setImmediate(() => interrupted.abort());
+  await expect(main(['consumers'], {}, terminal)).rejects.toThrow('aborted');
+  expect(printed.err).not.toContain('200 HAProxies');
 });

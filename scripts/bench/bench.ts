@@ -47,7 +47,7 @@ export async function main(
   const tables: Table[] = [];
   if (wanted('cold-start')) tables.push(await coldStart(runs, terminal));
   if (wanted('scale-in')) tables.push(await scaleIn(sizes, terminal));
-  if (wanted('consumers')) tables.push(consumers(terminal));
+  if (wanted('consumers')) tables.push(await consumers(terminal));
   terminal.out(tables.map(write).join('\n\n'));
   return 0;
 }

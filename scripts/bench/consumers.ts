@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Terminal } from '../command.ts';
 import { fill } from '../local-aws/ec2-endpoint.ts';
 import { median, round, type Table } from '../table.ts';
@@ -52,14 +53,16 @@ const VARIANTS: readonly Variant[] = [
 ];
 
 /** Simulates the scripts of many HAProxies that share EC2's limit. */
-export function consumers({ err, signal }: Terminal): Table {
-  const rows = HAPROXIES.flatMap((haproxies) =>
-    VARIANTS.map((variant) => {
-      signal?.throwIfAborted();
+export async function consumers({ err, signal }: Terminal): Promise<Table> {
+  const rows = [];
+  for (const haproxies of HAPROXIES) {
+    for (const variant of VARIANTS) {
       err(`consumers: ${haproxies} HAProxies, ${variant.name}`);
-      return simulate(variant, haproxies);
-    }),
-  );
+      // Only here, Ctrl-C reaches the process.
+      await setImmediate(undefined, { signal });
+      rows.push(simulate(variant, haproxies));
+    }
+  }
   return {
     title: `Many HAProxies: ${INSTANCES} instances, ${PAGES} calls a look, from a tag to the last HAProxy`,
     rows,
