@@ -20,10 +20,7 @@ const TAGS = 20;
 // Measured with the AWS CLI, socat and HAProxy on one machine. On AWS, the network adds to these times.
 const CLI_START_SECONDS = 0.5;
 const PAGE_SECONDS = 0.15;
-const SOCKET_SECONDS = 0.025;
-
-/** The AWS CLI's default: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html */
-const CLI_ATTEMPTS = 5;
+const SOCKET_SECONDS = 0.05;
 
 // The default and the limit of drain-tagged-servers.sh.
 const INTERVAL = 2;
@@ -35,21 +32,30 @@ interface Variant {
   /** The HAProxies of one script. */
   readonly sockets: (haproxies: number) => number;
   readonly interval: (haproxies: number) => number;
+  /** The AWS CLI's attempts for each page. */
+  readonly attempts: number;
   readonly backsOff: boolean;
 }
 
-const each = { sockets: () => 1, interval: () => INTERVAL, backsOff: true };
+const SHIPPED: Variant = {
+  name: 'a script each, as shipped',
+  sockets: () => 1,
+  interval: () => INTERVAL,
+  attempts: 2,
+  backsOff: true,
+};
 
 const VARIANTS: readonly Variant[] = [
-  { ...each, name: 'a script each, fixed interval', backsOff: false },
-  { ...each, name: 'a script each, as shipped' },
-  // Half of the limit is left for other callers.
+  // The AWS CLI's default: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+  { ...SHIPPED, name: 'a script each, fixed interval', attempts: 5, backsOff: false },
+  SHIPPED,
   {
-    ...each,
+    ...SHIPPED,
     name: 'a script each, longer interval',
+    // Half of the limit is left for other callers.
     interval: (haproxies) => (2 * haproxies * PAGES) / BUCKET.refillPerSecond,
   },
-  { ...each, name: 'one script for all', sockets: (haproxies) => haproxies },
+  { ...SHIPPED, name: 'one script for all', sockets: (haproxies) => haproxies },
 ];
 
 /** Simulates the scripts of many HAProxies that share EC2's limit. */
@@ -72,9 +78,11 @@ export async function consumers({ err, signal }: Terminal): Promise<Table> {
   };
 }
 
-function simulate({ name, sockets, interval, backsOff }: Variant, haproxies: number) {
+function simulate({ name, sockets, interval, attempts, backsOff }: Variant, haproxies: number) {
   const clock = { seconds: 0 };
   const random = randomNumbers();
+  // With equal times, the same scripts would get all new tokens.
+  const about = (seconds: number) => seconds * (0.5 + random());
   const takeToken = fill(BUCKET, () => clock.seconds * 1000);
   const scripts = haproxies / sockets(haproxies);
   let calls = 0;
@@ -92,18 +100,18 @@ function simulate({ name, sockets, interval, backsOff }: Variant, haproxies: num
    * when EC2 rejected all attempts for a page.
    */
   function* look(): Generator<number, number[] | undefined> {
-    yield CLI_START_SECONDS;
+    yield about(CLI_START_SECONDS);
     const calledAt: number[] = [];
     while (calledAt.length < PAGES) {
       for (let attempt = 1; ; attempt += 1) {
         calls += 1;
         if (takeToken()) break;
         rejected += 1;
-        if (attempt === CLI_ATTEMPTS) return undefined;
+        if (attempt === attempts) return undefined;
         yield random() * 2 ** (attempt - 1);
       }
       calledAt.push(clock.seconds);
-      yield PAGE_SECONDS;
+      yield about(PAGE_SECONDS);
     }
     return calledAt;
   }
@@ -115,14 +123,13 @@ function simulate({ name, sockets, interval, backsOff }: Variant, haproxies: num
       const calledAt = yield* look();
       failures = calledAt ? 0 : failures + 1;
       if (calledAt) {
-        yield sockets(haproxies) * SOCKET_SECONDS;
+        yield about(sockets(haproxies) * SOCKET_SECONDS);
         for (const { at, page, drainedAt } of tags) {
           if ((calledAt[page] ?? 0) >= at && !drainedAt.has(number)) drainedAt.set(number, clock.seconds);
         }
       }
-      yield failures > 0 && backsOff
-        ? random() * Math.min(LONGEST_PAUSE, interval(haproxies) * 2 ** failures)
-        : interval(haproxies);
+      const longest = failures > 0 && backsOff ? Math.min(LONGEST_PAUSE, interval(haproxies) * 2 ** failures) : 0;
+      yield interval(haproxies) + random() * longest;
     }
   }
 
@@ -161,11 +168,13 @@ function shown(seconds: number): number | string {
   return seconds > HEARTBEAT_SECONDS ? `over ${HEARTBEAT_SECONDS}` : round(seconds, 1);
 }
 
-/** Numbers from 0 to 1, the same in each run: https://en.wikipedia.org/wiki/Linear_congruential_generator */
+/** Numbers from 0 to 1, the same in each run: the generator SplitMix32. */
 function randomNumbers(): () => number {
   let state = 1;
   return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
+    state = (state + 0x9e3779b9) | 0;
+    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+    return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
   };
 }
