@@ -154,13 +154,12 @@ function simulate({ name, sockets, interval, attempts, backsOff }: Variant, hapr
 
 /** Runs programs on a simulated clock until a time. Each program yields the seconds until its next step. */
 function run(programs: readonly Generator<number, never>[], clock: { seconds: number }, until: number): void {
-  const nextAt = programs.map(() => 0);
+  const steps = programs.map((program) => ({ program, at: 0 }));
   for (;;) {
-    const at = Math.min(...nextAt);
-    if (at > until) return;
-    const next = nextAt.indexOf(at);
-    clock.seconds = at;
-    nextAt[next] = at + (programs[next]?.next().value ?? 0);
+    const next = steps.reduce((first, step) => (step.at < first.at ? step : first));
+    if (next.at > until) return;
+    clock.seconds = next.at;
+    next.at += next.program.next().value;
   }
 }
 
