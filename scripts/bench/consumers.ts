@@ -92,7 +92,7 @@ function simulate({ name, sockets, interval, attempts, backsOff }: Variant, hapr
   const tags = Array.from({ length: TAGS }, (_, n) => ({
     at: (n + 1 + random()) * HEARTBEAT_SECONDS,
     page: Math.floor(random() * PAGES),
-    drainedAt: new Map<number, number>(),
+    drainedAt: Array<number>(scripts).fill(Number.POSITIVE_INFINITY),
   }));
 
   /**
@@ -125,7 +125,7 @@ function simulate({ name, sockets, interval, attempts, backsOff }: Variant, hapr
       if (calledAt) {
         yield about(sockets(haproxies) * SOCKET_SECONDS);
         for (const { at, page, drainedAt } of tags) {
-          if ((calledAt[page] ?? 0) >= at && !drainedAt.has(number)) drainedAt.set(number, clock.seconds);
+          if ((calledAt[page] ?? 0) >= at) drainedAt[number] = Math.min(drainedAt[number] ?? 0, clock.seconds);
         }
       }
       const longest = failures > 0 && backsOff ? Math.min(LONGEST_PAUSE, interval(haproxies) * 2 ** failures) : 0;
@@ -138,9 +138,7 @@ function simulate({ name, sockets, interval, attempts, backsOff }: Variant, hapr
     clock,
     (TAGS + 2) * HEARTBEAT_SECONDS,
   );
-  const seconds = tags.map(({ at, drainedAt }) =>
-    drainedAt.size === scripts ? Math.max(...drainedAt.values()) - at : Number.POSITIVE_INFINITY,
-  );
+  const seconds = tags.map(({ at, drainedAt }) => Math.max(...drainedAt) - at);
   return {
     variant: name,
     HAProxies: haproxies,
