@@ -15,7 +15,7 @@ function variantFolders(): string[] {
   return existsSync(dist) ? readdirSync(dist).filter((name) => name.startsWith('bench-')) : [];
 }
 
-test('both benchmarks run, and show every variant with its figures', async () => {
+test('all benchmarks run, and show every variant with its figures', async () => {
   const before = variantFolders();
   const { terminal, printed } = fakeTerminal();
   expect(await main(['--runs', '1'], {}, terminal, [2])).toBe(0);
@@ -27,6 +27,7 @@ test('both benchmarks run, and show every variant with its figures', async () =>
   for (const variant of ['as shipped', "the SDK's default retry"]) {
     expect(printed.out).toMatch(rowOf(variant, '2 +2 +0 +[\\d.]+ +0'));
   }
+  expect(printed.out).toMatch(rowOf('one script for all', '10 +2( +[\\d.]+){4}'));
   expect(printed.err).toContain('scale-in: N = 2, as shipped: 0 tagged\n');
   expect(variantFolders()).toEqual(before);
 });

@@ -114,14 +114,17 @@ export async function startEc2Endpoint(bucket?: TokenBucket): Promise<Ec2Endpoin
   return endpoint;
 }
 
-/** @returns a function that takes a token from a bucket, full at first, and says whether there was one. */
-function fill({ capacity, refillPerSecond }: TokenBucket): () => boolean {
+/**
+ * @param now the time in milliseconds.
+ * @returns a function that takes a token from a bucket, full at first, and says whether there was one.
+ */
+export function fill({ capacity, refillPerSecond }: TokenBucket, now = () => performance.now()): () => boolean {
   let tokens = capacity;
-  let filledAt = performance.now();
+  let filledAt = now();
   return () => {
-    const now = performance.now();
-    tokens = Math.min(capacity, tokens + ((now - filledAt) / 1000) * refillPerSecond);
-    filledAt = now;
+    const at = now();
+    tokens = Math.min(capacity, tokens + ((at - filledAt) / 1000) * refillPerSecond);
+    filledAt = at;
     if (tokens < 1) return false;
     tokens -= 1;
     return true;
