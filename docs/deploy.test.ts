@@ -34,11 +34,10 @@ describe('the statements for the keys of encrypted topics', () => {
   const key = 'arn:aws:kms:us-west-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab';
   const TopicArn = 'arn:aws:sns:us-west-2:123456789012:existing';
   const hookRole = policiesOf(deploy({ TopicArn, TopicKeyArn: key }), 'HookRole');
-  const role = (name: string) => ({ 'aws:PrincipalArn': `arn:aws:iam::123456789012:role/${name}` });
 
   it.each(['kms:GenerateDataKey', 'kms:Decrypt'])('let the hook role and CloudWatch call %s', async (action) => {
     const call = { action, resource: key };
-    const hook = (name: string) => roleMay(hookRole, { ...call, context: role(name) }, policy);
+    const hook = (role: string) => roleMay(hookRole, call, { resourcePolicy: policy, role });
     expect(await hook('remove-from-lb-HookRole-1A2B')).toBe(true);
     expect(await hook('another-role')).toBe(false);
     expect(await serviceMay('cloudwatch.amazonaws.com', policy, call)).toBe(true);
