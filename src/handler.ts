@@ -3,7 +3,7 @@ import { readArn } from './arn.ts';
 import { ec2In } from './ec2-clients.ts';
 import { keepErrorType } from './error-type.ts';
 import { InvalidFieldError } from './invalid-field-error.ts';
-import { idsOf, parseMessage, requestOf, type TagChange } from './lifecycle-message.ts';
+import { idsOf, isName, parseMessage, requestOf, type TagChange } from './lifecycle-message.ts';
 import { type LogContext, logFailure, logResult, type Result } from './log-line.ts';
 import { changeRemovalTag } from './removal-tag.ts';
 import { readSettings } from './settings.ts';
@@ -40,11 +40,12 @@ function recordsOf(event: Partial<SNSEvent> | null): (SNSEventRecord | null)[] {
 async function handleRecord(record: SNSEventRecord | null, context: Context): Promise<void> {
   let logContext: LogContext = {};
   try {
-    const { TopicArn, Message, Timestamp }: Partial<SNSMessage> = record?.Sns ?? {};
+    const { MessageId, TopicArn, Message, Timestamp }: Partial<SNSMessage> = record?.Sns ?? {};
+    if (isName(MessageId)) logContext = { messageId: MessageId };
     const { region } = readArn('Sns.TopicArn', TopicArn);
-    logContext = { region };
+    logContext = { ...logContext, region };
     const fields = parseMessage(Message);
-    logContext = { region, ...idsOf(fields) };
+    logContext = { ...logContext, ...idsOf(fields) };
     const request = requestOf(fields);
     if (request.action === 'none') {
       logResult({ outcome: 'ignored', reason: request.reason }, logContext);
@@ -98,5 +99,7 @@ function checkAccount(request: TagChange, context: Context): void {
 async function changeTag({ action, instanceId, sentAt }: TagChange, region: string, deadline: number): Promise<Result> {
   const outcome = await changeRemovalTag(action, ec2In(region), tag, instanceId, deadline);
   const delayMs = Date.now() - sentAt;
-  return outcome === 'gone' || Number.isNaN(delayMs) ? { outcome } : { outcome, delayMs };
+  // The time is the message's own word. `NaN` fails both comparisons.
+  const isPossible = delayMs >= 0 && delayMs <= maxAgeMs;
+  return outcome === 'gone' || !isPossible ? { outcome } : { outcome, delayMs };
 }

@@ -29,10 +29,15 @@ const SHOWN_CHARACTERS_OF_JSON = 24;
 function describe(actual: unknown): string {
   if (typeof actual === 'string') {
     const shown = actual.slice(0, actual.includes('"') ? SHOWN_CHARACTERS_OF_JSON : SHOWN_CHARACTERS);
-    return JSON.stringify(shown) + (shown === actual ? '' : `… (${actual.length} characters)`);
+    return quoted(shown) + (shown === actual ? '' : `… (${actual.length} characters)`);
   }
   if (Array.isArray(actual)) return `an array of ${actual.length}`;
   if (typeof actual === 'object' && actual !== null) return 'an object';
   if (typeof actual === 'number') return `the number ${actual}`;
   return actual === undefined ? 'absent' : String(actual);
+}
+
+/** JSON leaves DEL and the control characters from U+0080 as they are, but terminals obey them. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(/\p{Cc}/gu, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }

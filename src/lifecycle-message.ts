@@ -3,7 +3,7 @@ import { InvalidFieldError } from './invalid-field-error.ts';
 /** The fields of a message, not yet checked. */
 export type MessageFields = Readonly<Record<string, unknown>>;
 
-/** Fields that identify a message in the log. Missing fields are left out. Never includes the lifecycle action token. */
+/** Fields that identify a message in the log. Invalid fields are left out. Never includes the lifecycle action token. */
 export interface MessageIds {
   readonly instanceId?: string;
   readonly autoScalingGroupName?: string;
@@ -35,10 +35,10 @@ export function parseMessage(text: unknown): MessageFields {
 
 export function idsOf(fields: MessageFields): MessageIds {
   return {
-    ...(isId(fields.EC2InstanceId) && { instanceId: fields.EC2InstanceId }),
-    ...(isId(fields.AutoScalingGroupName) && { autoScalingGroupName: fields.AutoScalingGroupName }),
-    ...(isId(fields.LifecycleHookName) && { lifecycleHookName: fields.LifecycleHookName }),
-    ...(isId(fields.RequestId) && { requestId: fields.RequestId }),
+    ...(isInstanceId(fields.EC2InstanceId) && { instanceId: fields.EC2InstanceId }),
+    ...(isName(fields.AutoScalingGroupName) && { autoScalingGroupName: fields.AutoScalingGroupName }),
+    ...(isName(fields.LifecycleHookName) && { lifecycleHookName: fields.LifecycleHookName }),
+    ...(isName(fields.RequestId) && { requestId: fields.RequestId }),
   };
 }
 
@@ -85,7 +85,7 @@ function launchRequest(name: string, fields: MessageFields): MessageRequest {
 function tagChange(action: TagChange['action'], fields: MessageFields): TagChange {
   const { EC2InstanceId: instanceId, AccountId: accountId, Time: time } = fields;
   // CreateTags accepts the id of any resource, so only the id of an instance may reach EC2.
-  if (typeof instanceId !== 'string' || !/^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/.test(instanceId)) {
+  if (!isInstanceId(instanceId)) {
     throw invalid('EC2InstanceId', instanceId, 'i- and 8 or 17 hexadecimal digits in lower case');
   }
   return { action, instanceId, accountId, sentAt: Date.parse(String(time)) };
@@ -99,9 +99,16 @@ function invalid(field: string, actual: unknown, expected: string): InvalidField
   return new InvalidFieldError('InvalidMessageError', field, actual, expected);
 }
 
-/** AWS limits names to 255 characters. A value with a quotation mark may be a whole message, with its token. */
-function isId(value: unknown): value is string {
-  return typeof value === 'string' && /^[^"]{1,255}$/.test(value);
+function isInstanceId(value: unknown): value is string {
+  return typeof value === 'string' && /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/.test(value);
+}
+
+/**
+ * Whether a value may stand in the log as a name. AWS limits names to 255 characters. A value with a quotation mark may
+ * be a whole message, with its token. Control characters would reach the terminal of the person who reads the log.
+ */
+export function isName(value: unknown): value is string {
+  return typeof value === 'string' && /^[^"\p{Cc}]{1,255}$/u.test(value);
 }
 
 function parseJson(text: string): unknown {

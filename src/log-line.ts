@@ -1,13 +1,13 @@
 import type { MessageIds } from './lifecycle-message.ts';
 
 export type Result =
-  /** `delayMs`: milliseconds from the message's `Time` to the tag; absent when the message has no valid time. */
+  /** `delayMs`: milliseconds from the message's `Time` to the tag; absent when that time cannot be right. */
   | { readonly outcome: 'tagged' | 'untagged'; readonly delayMs?: number }
   | { readonly outcome: 'ignored'; readonly reason: string }
   | { readonly outcome: 'gone' };
 
-/** Identifies the message of a log line. `region` is the topic's region. */
-export type LogContext = MessageIds & { readonly region?: string };
+/** Identifies the message of a log line. SNS sets `messageId` and `region`; the other fields are the message's own. */
+export type LogContext = MessageIds & { readonly messageId?: string; readonly region?: string };
 
 /** Logs a record that was handled. Lambda's JSON log format puts the object under `message`. */
 export function logResult(result: Result, context: LogContext): void {

@@ -40,9 +40,12 @@ it.each([
   const { log, error } = await invoke(fromTopic(arn));
   expect(ec2.calls()).toEqual([]);
   const actual = typeof arn === 'string' ? `"${arn}"` : 'an array of 1';
+  const messageId = event('terminating').Records[0]?.Sns.MessageId;
   const message = `Sns.TopicArn is ${actual}; expected arn:partition:service:region:account:…`;
   expect(error).toMatchObject({ name: 'InvalidArnError', message });
-  expect(log).toEqual([{ level: 'error', line: { outcome: 'failed', reason: `InvalidArnError: ${message}` } }]);
+  expect(log).toEqual([
+    { level: 'error', line: { outcome: 'failed', messageId, reason: `InvalidArnError: ${message}` } },
+  ]);
 });
 
 it('a client gives up a socket that does not connect or answer within a few seconds', async () => {

@@ -67,6 +67,14 @@ describe('the metrics', () => {
   });
 });
 
+it('the log and the failure queue go with the stack, and also when they are replaced', () => {
+  const kept = Object.entries(stack.resources).filter(([, { DeletionPolicy }]) => DeletionPolicy !== undefined);
+  expect(kept).toMatchObject([
+    ['LogGroup', { DeletionPolicy: 'Delete', UpdateReplacePolicy: 'Delete' }],
+    ['FailureQueue', { DeletionPolicy: 'Delete', UpdateReplacePolicy: 'Delete' }],
+  ]);
+});
+
 it('the log is kept for as long as the parameter says', () => {
   expect(propertiesOf(deploy({ LogRetentionDays: 7 }), 'LogGroup')).toEqual({ RetentionInDays: 7 });
 });

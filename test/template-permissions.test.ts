@@ -62,12 +62,33 @@ describe("the function's role", () => {
         'one tag more': { ...allowed, context: { ...allowed.context, 'aws:TagKeys': [key, 'Name'] } },
         'another case': { ...allowed, context: { ...MEMBER, ...tagging(key.toUpperCase(), value) } },
         'no member of a group': { ...allowed, context: tagging(key, value) },
+        'another region': { ...allowed, resource: INSTANCE.replace('us-west-2', 'eu-west-1') },
         'a volume': { ...allowed, resource: 'arn:aws:ec2:us-west-2:123456789012:volume/vol-05629ab7d9287e205' },
       };
       expect(await roleMay(policies, allowed)).toBe(true);
       for (const [name, call] of Object.entries(refused)) expect(await roleMay(policies, call), name).toBe(false);
     },
   );
+
+  it.each([
+    [{}, ['web', 'api', 'payments'], []],
+    [{ TaggedGroupNames: 'web, api' }, ['web', 'api'], ['payments', 'we', 'web-2', 'WEB']],
+    // The group that has the stack's hook cannot be forgotten, whatever characters are in its name.
+    [{ TaggedGroupNames: 'api', AutoScalingGroupName: 'a,"b"\\*' }, ['api', 'a,"b"\\*'], ['payments', 'a', 'a,"b"\\c']],
+    [{ TaggedGroupNames: ',', AutoScalingGroupName: 'web' }, ['web'], ['payments']],
+    [{ AutoScalingGroupName: 'web' }, ['web', 'payments'], []],
+  ])('with %j, changes the tag of members of %j, not of %j', async (parameters, allowed, refused) => {
+    const limited = policiesOf(deploy(parameters), 'FunctionRole');
+    for (const action of ['ec2:CreateTags', 'ec2:DeleteTags']) {
+      const may = (group: string) => {
+        const context = { 'aws:ResourceTag/aws:autoscaling:groupName': group, ...tagging(key, value) };
+        return roleMay(limited, { action, resource: INSTANCE, context });
+      };
+      for (const group of allowed) expect(await may(group), `${action} ${group}`).toBe(true);
+      for (const group of refused) expect(await may(group), `${action} ${group}`).toBe(false);
+      expect(await roleMay(limited, { action, resource: INSTANCE, context: tagging(key, value) })).toBe(false);
+    }
+  });
 
   it.each(['no', value.toUpperCase(), ''])('does not set the value "%s"', async (other) => {
     const context = { ...MEMBER, ...tagging(key, other) };
@@ -137,6 +158,60 @@ describe.each([
   });
 });
 
+describe("the stack's topic", () => {
+  const { Topics, PolicyDocument: resourcePolicy } = propertiesOf<{ Topics: unknown; PolicyDocument: PolicyDocument }>(
+    stack,
+    'TopicPolicy',
+  );
+  const anyTopic = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: 'sns:*', Resource: '*' }] };
+  const publish: Call = { action: 'sns:Publish', resource: ARNS.Topic };
+  const may = (role: string, call = publish) => roleMay([anyTopic], call, { resourcePolicy, role });
+  const linkedRole = 'aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling';
+
+  it('takes messages from the hook role', async () => {
+    expect(Topics).toEqual(['Topic']);
+    expect(await roleMay(policiesOf(stack, 'HookRole'), publish, { resourcePolicy })).toBe(true);
+  });
+
+  // The managed policy of these roles allows sns:Publish.
+  it.each([linkedRole, `${linkedRole}_web`])('takes messages from %s', async (role) => {
+    expect(await may(role)).toBe(true);
+  });
+
+  it.each([
+    'workload',
+    'remove-from-lb-FunctionRole-1A2B',
+    'remove-from-lb-HookRole-3C4D',
+    'AWSServiceRoleForAutoScaling',
+    'team/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling',
+    'aws-service-role/events.amazonaws.com/AWSServiceRoleForAutoScaling',
+    `${linkedRole}Other`,
+  ])('takes no message from %s, which may publish to every topic', async (role) => {
+    expect(await may(role, { ...publish, resource: `${ARNS.Topic}-other` })).toBe(true);
+    expect(await may(role)).toBe(false);
+  });
+
+  it.each(['cloudwatch.amazonaws.com', 'events.amazonaws.com', 's3.amazonaws.com', 'autoscaling.amazonaws.com'])(
+    'takes no message from the service %s, also when another statement allows the service',
+    async (service) => {
+      const Statement = [{ Effect: 'Allow', Principal: { Service: service }, Action: 'sns:Publish', Resource: '*' }];
+      const open = { ...resourcePolicy, Statement };
+      expect(await serviceMay(service, open, publish)).toBe(true);
+      const both = { ...resourcePolicy, Statement: [...Statement, ...resourcePolicy.Statement] };
+      expect(await serviceMay(service, both, publish)).toBe(false);
+    },
+  );
+
+  it.each(['sns:SetTopicAttributes', 'sns:Subscribe', 'sns:DeleteTopic'])(
+    'is administered by roles of the account that may call %s',
+    async (action) => expect(await may('administrator', { ...publish, action })).toBe(true),
+  );
+});
+
+it('a topic that exists keeps its policy', () => {
+  expect(ofType(deploy({ TopicArn: EXISTING_TOPIC }), 'AWS::SNS::TopicPolicy')).toEqual({});
+});
+
 describe('with an encrypted topic', () => {
   const TopicKeyArn = 'arn:aws:kms:us-west-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab';
   const encrypted = deploy({ TopicArn: EXISTING_TOPIC, TopicKeyArn });
@@ -145,8 +220,9 @@ describe('with an encrypted topic', () => {
     // The usual key policy, with which the account's IAM policies decide.
     const Principal = { AWS: 'arn:aws:iam::123456789012:root' };
     const Statement = [{ Effect: 'Allow', Principal, Action: 'kms:*', Resource: '*' }];
+    const resourcePolicy = { Version: '2012-10-17', Statement };
     const may = (resource: string) =>
-      roleMay(policiesOf(encrypted, 'HookRole'), { action, resource }, { Version: '2012-10-17', Statement });
+      roleMay(policiesOf(encrypted, 'HookRole'), { action, resource }, { resourcePolicy });
     expect(await may(TopicKeyArn)).toBe(true);
     expect(await may(TopicKeyArn.replace('1234abcd', '0000abcd'))).toBe(false);
     expect(actionsOf(encrypted, 'HookRole')).toEqual(['sns:Publish', 'kms:GenerateDataKey*', 'kms:Decrypt']);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import options from '../esbuild.config.mjs';
 import { ZIP_FILE } from '../scripts/bundle.ts';
 import { readSettings } from '../src/settings.ts';
-import { deploy, propertiesOf, TEMPLATE, TEMPLATE_TEXT } from './helpers/stack.ts';
+import { deploy, itemsOf, propertiesOf, TEMPLATE, TEMPLATE_TEXT } from './helpers/stack.ts';
 
 interface FunctionProperties {
   readonly Code: string;
@@ -43,6 +43,10 @@ describe('the function', () => {
     expect(readSettings(Environment.Variables).tag).toEqual({ key: 'drain', value: 'now' });
   });
 
+  it('has the memory with which the costs and the figures of the pages were calculated', () => {
+    expect(lambda).toHaveProperty('MemorySize', 256);
+  });
+
   it('has time for two full attempts and the minute between them in the default heartbeat timeout', () => {
     expect(2 * lambda.Timeout + 60).toBe(TEMPLATE.Parameters.HeartbeatTimeout?.Default);
   });
@@ -72,7 +76,16 @@ describe('the parameters', () => {
     ['TopicArn', ['', TOPIC], NO_TOPICS],
     ['AlarmTopicArn', ['', TOPIC], NO_TOPICS],
     ['TopicKeyArn', ['', KEY], NO_KEYS],
-    ['AutoScalingGroupName', ['', 'web "servers"/blue.1 (old) *', 'w'.repeat(255)], ['w'.repeat(256), 'web:1']],
+    [
+      'AutoScalingGroupName',
+      ['', 'web "servers"/blue.1 (old) *', '$web', 'web$', 'w'.repeat(255)],
+      ['w'.repeat(256), 'web:1', '${aws'],
+    ],
+    [
+      'TaggedGroupNames',
+      ['', 'web', 'web, api "servers"/blue.1 (old)', 'web$', `${'w'.repeat(255)},api`],
+      ['w'.repeat(256), 'web:1', 'web,web-*', 'web-?', 'api,${aws'],
+    ],
     ['ReservedConcurrency', ['', '1', '99999'], ['0', '00', '-1', '1.5', 'none', '100000']],
     // Auto Scaling takes 30 to 7200 s for a hook, Lambda 60 to 21600 s for the age of an event.
     ['HeartbeatTimeout', [60, 7200], [59, 7201]],
@@ -87,6 +100,9 @@ function allows(name: string, value: unknown): boolean {
   if (!parameter) throw new Error(`template.yaml has no parameter ${name}`);
   const { AllowedPattern = '', AllowedValues, MinValue = -Infinity, MaxValue = Infinity } = parameter;
   if (AllowedValues) return AllowedValues.includes(value as string);
+  if (parameter.Type === 'CommaDelimitedList') {
+    return itemsOf(value).every((item) => new RegExp(AllowedPattern).test(item));
+  }
   if (parameter.Type === 'Number') return Number(value) >= MinValue && Number(value) <= MaxValue;
   return new RegExp(AllowedPattern).test(String(value));
 }

@@ -30,14 +30,37 @@ export const ARNS = {
   Topic: 'arn:aws:sns:us-west-2:123456789012:remove-from-lb-Topic',
   'FailureQueue.Arn': 'arn:aws:sqs:us-west-2:123456789012:remove-from-lb-FailureQueue',
   'LogGroup.Arn': 'arn:aws:logs:us-west-2:123456789012:log-group:remove-from-lb-LogGroup:*',
+  'HookRole.Arn': 'arn:aws:iam::123456789012:role/remove-from-lb-HookRole-1A2B',
 } as const;
 
-/** Whether a role with these policies may make the call. For a KMS key, the key's policy must allow the call too. */
-export function roleMay(policies: readonly PolicyDocument[], call: Call, keyPolicy?: PolicyDocument): Promise<boolean> {
-  return isAllowed('arn:aws:sts::123456789012:assumed-role/remove-from-lb-HookRole-1A2B/session', call, {
-    identityPolicies: policies.map((document, index) => ({ name: `policy ${index}`, policy: withArns(document) })),
-    resourcePolicy: keyPolicy,
-  });
+interface OtherPolicies {
+  /** Of the resource: a topic or a KMS key. */
+  readonly resourcePolicy?: PolicyDocument | undefined;
+  /** The permissions boundary of the role. */
+  readonly boundary?: PolicyDocument;
+  /** The role's path and name. */
+  readonly role?: string;
+}
+
+/** Whether a role with these policies may make the call. */
+export function roleMay(
+  policies: readonly PolicyDocument[],
+  { context, ...call }: Call,
+  { resourcePolicy, boundary, role = 'remove-from-lb-HookRole-1A2B' }: OtherPolicies = {},
+): Promise<boolean> {
+  const named = (documents: readonly PolicyDocument[]) =>
+    documents.map((document, index) => ({ name: `policy ${index}`, policy: withArns(document) }));
+  const session = `arn:aws:sts::123456789012:assumed-role/${role.replace(/.*\//, '')}/session`;
+  const principal = { 'aws:PrincipalArn': `arn:aws:iam::123456789012:role/${role}` };
+  return isAllowed(
+    session,
+    { ...call, context: { ...principal, ...context } },
+    {
+      identityPolicies: named(policies),
+      resourcePolicy: resourcePolicy && withArns(resourcePolicy),
+      ...(boundary && { permissionBoundaryPolicies: named([boundary]) }),
+    },
+  );
 }
 
 /** Whether a resource's policy lets an AWS service make the call. */
@@ -45,7 +68,10 @@ export function serviceMay(service: string, policy: PolicyDocument, call: Call):
   return isAllowed(service, call, { identityPolicies: [], resourcePolicy: withArns(policy) });
 }
 
-type Policies = Pick<Parameters<typeof runSimulation>[0], 'identityPolicies' | 'resourcePolicy'>;
+type Policies = Pick<
+  Parameters<typeof runSimulation>[0],
+  'identityPolicies' | 'resourcePolicy' | 'permissionBoundaryPolicies'
+>;
 
 async function isAllowed(principal: string, { action, resource, context = {} }: Call, policies: Policies) {
   const accountId = /^arn:[^:]*:[^:]*:[^:]*:(\d*):/.exec(resource)?.[1] || '123456789012';

@@ -5,7 +5,7 @@ import { parseDocument, type YAMLSeq } from 'yaml';
 export const TEMPLATE_TEXT = readFileSync(new URL('../../template.yaml', import.meta.url), 'utf8');
 
 interface Parameter {
-  readonly Type: 'String' | 'Number';
+  readonly Type: 'String' | 'Number' | 'CommaDelimitedList';
   readonly Default?: string | number;
   readonly AllowedPattern?: string;
   readonly AllowedValues?: readonly (string | number)[];
@@ -17,6 +17,8 @@ interface Resource {
   readonly Type: string;
   readonly Condition?: string;
   readonly DependsOn?: string | readonly string[];
+  readonly Metadata?: unknown;
+  readonly DeletionPolicy?: string;
   readonly Properties: Readonly<Record<string, unknown>>;
 }
 
@@ -34,7 +36,9 @@ export interface Stack {
   readonly outputs: Readonly<Record<string, unknown>>;
 }
 
-const INTRINSICS = ['Equals', 'Not', 'And', 'If', 'Sub', 'GetAtt', 'Select', 'Split'].map((name) => `Fn::${name}`);
+const INTRINSICS = ['Equals', 'Not', 'And', 'If', 'Sub', 'GetAtt', 'Select', 'Split', 'Join'].map(
+  (name) => `Fn::${name}`,
+);
 
 /** The template as data, with functions in CloudFormation's long form: `{"Fn::If": […]}`. */
 export const TEMPLATE = readTemplate();
@@ -62,7 +66,10 @@ export function deploy(parameters: Record<string, string | number> = {}): Stack 
     'AWS::Region': 'us-west-2',
     'AWS::StackName': 'remove-from-lb',
   };
-  for (const [name, { Default }] of Object.entries(TEMPLATE.Parameters)) values[name] = parameters[name] ?? Default;
+  for (const [name, { Default, Type }] of Object.entries(TEMPLATE.Parameters)) {
+    const value = parameters[name] ?? Default;
+    values[name] = Type === 'CommaDelimitedList' ? itemsOf(value) : value;
+  }
 
   function reference(name: string): unknown {
     if (name in values) return values[name];
@@ -104,6 +111,8 @@ export function deploy(parameters: Record<string, string | number> = {}): Stack 
         return (resolve(operands[1]) as unknown[])[Number(operands[0])];
       case 'Fn::Split':
         return String(resolve(operands[1])).split(operands[0]);
+      case 'Fn::Join':
+        return (resolve(operands[1]) as unknown[]).join(operands[0]);
       default:
         return Object.fromEntries(
           Object.entries(value)
@@ -114,9 +123,19 @@ export function deploy(parameters: Record<string, string | number> = {}): Stack 
   }
 
   const made = Object.entries(TEMPLATE.Resources).filter(([, { Condition }]) => !Condition || holds(Condition));
-  const resources = made.map(([id, resource]) => [id, { ...resource, Properties: resolve(resource.Properties ?? {}) }]);
+  const resources = made.map(([id, { Properties = {}, Metadata, ...others }]) => [
+    id,
+    { ...others, Properties: resolve(Properties), ...(Metadata !== undefined && { Metadata: resolve(Metadata) }) },
+  ]);
   const outputs = Object.entries(TEMPLATE.Outputs).map(([name, { Value }]) => [name, resolve(Value)]);
   return { resources: Object.fromEntries(resources), outputs: Object.fromEntries(outputs) };
+}
+
+/** The items of a CommaDelimitedList. The empty text has one item, as in CloudFormation. */
+export function itemsOf(list: unknown): string[] {
+  return String(list)
+    .split(',')
+    .map((item) => item.trim());
 }
 
 /** The properties of one resource, in the shape that its type has. */
