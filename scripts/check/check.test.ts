@@ -167,7 +167,7 @@ describe('a healthy chain', () => {
     const denied = [];
     for (const call of [...calls, ...elsewhere]) {
       const resourcePolicy = call.action.startsWith('kms:') ? OPEN_KEY : undefined;
-      if (!(await roleMay([POLICY], call, resourcePolicy))) denied.push(call);
+      if (!(await roleMay([POLICY], call, { resourcePolicy }))) denied.push(call);
     }
     expect(denied).toEqual(elsewhere);
   });
