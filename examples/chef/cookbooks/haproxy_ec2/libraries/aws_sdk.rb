@@ -1,3 +1,5 @@
+require 'rubygems/remote_fetcher'
+
 # Finds a version of the AWS SDK that fits Chef.
 module HaproxyEc2
   SDK = 'aws-sdk-ec2'.freeze

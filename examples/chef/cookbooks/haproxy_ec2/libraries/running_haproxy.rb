@@ -28,11 +28,12 @@ module HaproxyEc2
 
   # @return [String, nil]
   def self.problem_of(stats_socket, config, servers)
-    information, state = ask(stats_socket, 'show info;show servers state').split(/^# be_id /, 2)
-    started = information[/^Start_time_sec: (\d+)$/, 1].to_i
+    answer = ask(stats_socket, 'show info;show servers state')
+    started = answer[/^Start_time_sec: (\d+)$/, 1].to_i
     return 'its worker is older than the configuration' if started < File.mtime(config).to_i
 
-    actual = state.to_s.lines.map { |line| line.split[3, 2].join(' ') }.grep(/\Ai-\h+ /).uniq
+    # Backend and server, each with id and name, and then the server's address.
+    actual = answer.scan(/^\d+ \S+ \d+ (i-\h+) (\S+) /).map { |server| server.join(' ') }.uniq
     expected = servers.map { |server| "#{server[:id]} #{IPAddr.new(server[:address])}" }
     return if actual.sort == expected.sort
 
