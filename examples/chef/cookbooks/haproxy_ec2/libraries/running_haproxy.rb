@@ -4,7 +4,6 @@ require 'timeout'
 
 # Compares the running HAProxy with its configuration.
 module HaproxyEc2
-  RELOAD_SECONDS = 20
   ANSWER_SECONDS = 2
 
   def self.checksum(config)
@@ -15,11 +14,11 @@ module HaproxyEc2
   # @param stats_socket [String] path of the stats socket
   # @param servers [Array<Hash>] the servers in the configuration
   # @raise unless HAProxy runs these servers before the time is over
-  def self.wait_until_loaded(stats_socket, config, servers)
-    deadline = monotonic + RELOAD_SECONDS
+  def self.wait_until_loaded(stats_socket, config, servers, seconds: 20)
+    deadline = monotonic + seconds
     while (problem = problem_of(stats_socket, config, servers))
       if monotonic > deadline
-        raise "HAProxy does not run the new configuration #{RELOAD_SECONDS} s after the reload: #{problem}. The next run reloads again"
+        raise "HAProxy does not run the new configuration #{seconds} s after the reload: #{problem}. The next run reloads again"
       end
 
       sleep 0.1
