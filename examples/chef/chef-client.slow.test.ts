@@ -1,4 +1,4 @@
-import { readFile, rename } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -66,10 +66,27 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
     expect(await state()).toEqual(before);
   });
 
+  test('ends a call that EC2 does not answer within 20 seconds', async () => {
+    ec2.lastingFault = 'hang';
+    const calls = ec2.calls.length;
+    await nextFailure(/EC2 did not answer within 20 s/);
+    // The last call may be the next run's.
+    const attempts = ec2.calls.slice(calls, -1).map(({ at }) => at);
+    expect(attempts.length).toBeGreaterThan(1);
+    expect((attempts.at(-1) ?? 0) - (attempts[0] ?? 0)).toBeLessThan(20_000);
+  });
+
+  test('waits and asks again when EC2 throttles', async () => {
+    const [calls, failures] = [ec2.calls.length, client.failures.length];
+    ec2.faults.push(...Array.from({ length: 3 }, () => ({ status: 503, code: 'RequestLimitExceeded' })));
+    await vi.waitFor(() => expect(ec2.calls.slice(calls).map(({ outcome }) => outcome)).toContain(200), PATIENCE);
+    expect(client.failures.slice(failures)).toEqual([]);
+  });
+
   test('fails and changes nothing when haproxy -c refuses the configuration', async () => {
     const before = await state();
     given('i-00000007', {}, { privateIpAddress: '127.0.0.1 nonsense' });
-    await nextFailure(/failed verification haproxy -c/);
+    await nextFailure(/failed verification/);
     expect(await state()).toEqual(before);
   });
 
@@ -82,6 +99,25 @@ describe.skipIf(await skippedWithoutChef('examples/chef'))('Chef with the cookbo
       expect(await state()).toEqual({ servers: ['i-00000001 127.0.0.1:8080'], worker });
     } finally {
       await rename(`${haproxy.pidFile}.away`, haproxy.pidFile);
+    }
+    await waitUntilInPlace(['i-00000001']);
+  });
+
+  test('notices a reload that reports success and changes nothing, and repeats the reload', async () => {
+    const { worker } = await state();
+    const master = await readFile(haproxy.pidFile, 'utf8');
+    // The signal for the reload goes to this process.
+    const ignoreReload = () => {};
+    process.on('SIGUSR2', ignoreReload);
+    await writeFile(haproxy.pidFile, String(process.pid));
+    try {
+      ec2.instances.get('i-00000003')?.tags.set(DEFAULT_TAG.key, DEFAULT_TAG.value);
+      await nextFailure(/HAProxy does not run the new configuration 20 s after the reload: its worker is older/);
+      expect(await state()).toEqual({ servers: ['i-00000001 127.0.0.1:8080'], worker });
+      expect(await haproxy.serversInPlace()).toContain('i-00000003');
+    } finally {
+      await writeFile(haproxy.pidFile, master);
+      process.off('SIGUSR2', ignoreReload);
     }
     await waitUntilInPlace(['i-00000001']);
   });

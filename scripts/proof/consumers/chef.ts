@@ -86,7 +86,7 @@ function shellWord(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-function nodeOf({ configFile, pidFile, group, serverPort, staticConfiguration }: Surroundings) {
+function nodeOf({ configFile, pidFile, statsSocket, group, serverPort, staticConfiguration }: Surroundings) {
   return {
     run_list: ['recipe[load_balancer]'],
     load_balancer: { static_configuration: staticConfiguration },
@@ -96,6 +96,7 @@ function nodeOf({ configFile, pidFile, group, serverPort, staticConfiguration }:
       config: configFile,
       template: { cookbook: 'load_balancer' },
       reload_command: `kill -USR2 "$(cat ${shellWord(pidFile)})"`,
+      stats_socket: statsSocket,
     },
   };
 }
