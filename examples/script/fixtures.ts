@@ -13,6 +13,7 @@ export const UPDATE = 'examples/script/update-haproxy.sh';
 /** The AWS CLI's line for one instance, as `printf` takes it. */
 export const ONE = 'i-00000001\\t10.0.0.1\\tnull\\n';
 export const TWO = 'i-00000002\\t10.0.0.2\\t["8080"]\\n';
+export const IPV6 = 'i-00000006\\t2001:db8:0:1:0:0:0:2\\tnull\\n';
 export const TEMPLATE = `defaults
     mode http
     timeout connect 1s

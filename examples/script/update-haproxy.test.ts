@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'n
 import { join, resolve } from 'node:path';
 import { describe, expect } from 'vitest';
 import { run } from '../fixtures.ts';
-import { ONE, TEMPLATE, TWO, test, UNCHANGED, UPDATE, WITH_ONE } from './fixtures.ts';
+import { IPV6, ONE, TEMPLATE, TWO, test, UNCHANGED, UPDATE, WITH_ONE } from './fixtures.ts';
 
 const env = { CHECK_COMMAND: 'test -s' };
 const CHANGED = { configuration: WITH_ONE, reloads: 1 };
@@ -128,7 +128,7 @@ describe('update-haproxy.sh', () => {
     expect(await readFile(join(folder, 'tmp', candidate), 'utf8')).toBe(WITH_ONE);
   });
 
-  test.for([0o600, 0o646])('gives its files the mode %o of the template', async (mode, { folder, update }) => {
+  test.for([0o600, 0o646])('gives its files the mode of the template', async (mode, { folder, update }) => {
     await chmod(join(folder, 'template'), mode);
     await update(ONE, { env: { CHECK_COMMAND: 'false' } });
     const modes = [(await stat(join(folder, 'haproxy.cfg.new'))).mode];
@@ -178,6 +178,104 @@ describe('update-haproxy.sh', () => {
     expect(codes).toEqual([0, 0]);
     expect(await haproxy()).toEqual({ configuration: WITH_ONE, reloads: 2 });
     expect(await readdir(folder)).toEqual(['aws', 'haproxy.cfg', 'haproxy.cfg.loaded', 'reloads', 'template', 'tmp']);
+  });
+
+  describe('with STATS_SOCKET', () => {
+    const FIXED = ['web fixed 10.0.0.8 80', 'web i-0000fed0 10.0.0.9 80', 'other i-00000003 10.0.0.3 80'];
+    const FIRST = 'web i-00000001 10.0.0.1 80';
+    const SECOND = 'web i-00000002 10.0.0.2 8080';
+    const BEFORE = haproxySays('Pid: 8', 'Uptime_sec: 55');
+    const settings = { ...env, STATS_SOCKET: '/run/stats.sock' };
+
+    /** HAProxy's answer to `show info; show servers state`, with these servers. */
+    function haproxySays(pid: string, uptime: string, ...servers: string[]): string {
+      const header = '1\n# be_id be_name srv_id srv_name srv_addr srv_port';
+      const lines = servers.map((server) => server.replace(/^(\S+) /, '3 $1 1 '));
+      return ['Name: HAProxy', pid, 'Uptime: 0d', uptime, '', header, ...lines, '', ''].join('\n');
+    }
+
+    const scripted = test
+      .extend('answers', ({ folder }) => async (before: string, after: string) => {
+        const template = TEMPLATE.replace('@SERVERS@', '  server i-0000fed0 10.0.0.9:80\n  @SERVERS@');
+        await writeFile(join(folder, 'template'), template);
+        await writeFile(join(folder, 'answer'), before);
+        await writeFile(join(folder, 'answer-after-reload'), after);
+        const program = `#!/bin/sh\ncat >"${folder}/question"\necho "$@" >>"${folder}/question"\ncat "${folder}/answer"\n`;
+        await writeFile(join(folder, 'socat'), program, { mode: 0o755 });
+        await writeFile(join(folder, 'sleep'), `#!/bin/sh\necho >>"${folder}/sleeps"\n`, { mode: 0o755 });
+      })
+      .extend('reload', ({ update }) => (prints: string) => {
+        return update(prints, {
+          env: settings,
+          reload: 'echo reload >>"$0/reloads"; cp "$0/answer-after-reload" "$0/answer"',
+        });
+      });
+
+    scripted.for([
+      ['exactly the written servers run', ONE + TWO, [FIRST, SECOND]],
+      ['HAProxy shortens an IPv6 address', IPV6, ['web i-00000006 2001:db8:0:1::2 80']],
+    ] as const)('succeeds when %s', async ([, prints, servers], { folder, answers, reload }) => {
+      await answers(BEFORE, haproxySays('Pid: 9', 'Uptime_sec: 0', ...FIXED, ...servers));
+      expect(await reload(prints)).toMatchObject({ code: 0, stderr: '' });
+      expect(await reload(prints)).toEqual({ code: 0, stdout: '', stderr: '' });
+      const question = 'show info; show servers state\n-t3 - UNIX-CONNECT:/run/stats.sock\n';
+      expect(await readFile(join(folder, 'question'), 'utf8')).toBe(question);
+    });
+
+    scripted.for([
+      ['a server is missing', haproxySays('Pid: 9', '', FIRST), 'web/i-00000002 10.0.0.2:8080 is missing'],
+      [
+        'another server runs',
+        haproxySays('Pid: 9', '', FIRST, SECOND, 'web i-00000004 10.0.0.4 80'),
+        'web/i-00000004 10.0.0.4:80 still runs',
+      ],
+      [
+        'an address differs',
+        haproxySays('Pid: 9', '', 'web i-00000001 10.0.0.11 80', SECOND),
+        'web/i-00000001 10.0.0.1:80 is missing',
+      ],
+      [
+        'a port differs',
+        haproxySays('Pid: 9', '', FIRST, 'web i-00000002 10.0.0.2 80'),
+        'web/i-00000002 10.0.0.2:8080 is missing',
+      ],
+      [
+        'the worker is the old one',
+        haproxySays('Pid: 8', 'Uptime_sec: 70', FIRST, SECOND),
+        'its worker is still process 8',
+      ],
+      ['HAProxy does not answer', 'Connection refused\n', 'no answer: Connection refused'],
+    ] as const)(
+      'fails when %s after the reload',
+      async ([, after, difference], { folder, answers, reload, haproxy }) => {
+        await answers(BEFORE, after);
+        expect(await reload(ONE + TWO)).toEqual({
+          code: 1,
+          stdout: '',
+          stderr: `update-haproxy.sh: HAProxy does not run ${folder}/haproxy.cfg after the reload: ${difference}\n`,
+        });
+        expect((await haproxy()).reloads).toBe(1);
+        expect(await readdir(folder)).not.toContain('haproxy.cfg.loaded');
+        expect(await readFile(join(folder, 'sleeps'), 'utf8')).toBe('\n'.repeat(15));
+      },
+    );
+
+    // A container gives the process id of the old worker to the new one.
+    scripted('takes a restart for a new worker', async ({ answers, reload }) => {
+      await answers(BEFORE, haproxySays('Pid: 8', 'Uptime_sec: 9', FIRST));
+      expect(await reload(ONE)).toMatchObject({ code: 0, stderr: '' });
+    });
+
+    scripted('names a missing socat', async ({ folder, haproxy }) => {
+      for (const name of ['sh', 'dirname']) await symlink(`/bin/${name}`, join(folder, name));
+      const args = ['web', join(folder, 'template'), join(folder, 'haproxy.cfg'), 'true'];
+      expect(await run(UPDATE, args, { env: { PATH: folder, STATS_SOCKET: '/run/stats.sock' } })).toEqual({
+        code: 2,
+        stdout: '',
+        stderr: "update-haproxy.sh: STATS_SOCKET is '/run/stats.sock', but socat is not installed\n",
+      });
+      expect(await haproxy()).toEqual(UNCHANGED);
+    });
   });
 
   test.for(['aws', 'check', 'reload'])(
