@@ -78,7 +78,7 @@ servers=$(LC_ALL=C awk -F '\t' -v port="$port" '
   {
     tag = $3
     gsub(/^\["|"\]$/, "", tag)
-    if (tag ~ /^[1-9][0-9]*$/ && length(tag) <= 5 && tag + 0 <= 65535) print $1 "\t" $2 "\t" tag
+    if (tag ~ /^[1-9][0-9]*$/ && tag + 0 <= 65535) print $1 "\t" $2 "\t" tag
     else complain($1 " is left out: its tag HAProxy:Service:Port is \"" tag "\"; expected 1 to 65535")
   }' "$answer")
 
