@@ -16,12 +16,23 @@ export const script: Consumer = {
   // Mostly the time of the AWS CLI. The rest is the check of the configuration and the reload.
   runMs: 3000,
   reloads: true,
-  requirement: async (environment) => `AWS CLI ${programVersion(['aws', '--version'], environment)}`,
-  async start({ folder, configFile, pidFile, staticConfiguration, serverPort, group, environment, onProgress }) {
+  requirement: async (environment) =>
+    `AWS CLI ${programVersion(['aws', '--version'], environment)}, socat ${programVersion(['socat', '-V'], environment)}`,
+  async start({
+    folder,
+    configFile,
+    pidFile,
+    statsSocket,
+    staticConfiguration,
+    serverPort,
+    group,
+    environment,
+    onProgress,
+  }) {
     const template = join(folder, 'haproxy.cfg.template');
     await writeFile(template, `${staticConfiguration}@SERVERS@\n`);
     const reload = ['sh', '-c', 'kill -USR2 "$(cat "$0")"', pidFile];
-    const env = { ...environment, PORT: String(serverPort) };
+    const env = { ...environment, PORT: String(serverPort), STATS_SOCKET: statsSocket };
     return runEvery(script.intervalMs, async () => {
       const { stdout } = await run(SCRIPT, [group, template, configFile, ...reload], { env });
       if (stdout) onProgress(`         ${stdout.trim()}`);
