@@ -61,7 +61,7 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run dra
   test('a function that sets no tag proves nothing', async () => {
     const source = 'exports.handler = async () => {};';
     const outcome = await runScenario('function', {
-      plan: planFor(own, true, 500),
+      plan: planFor(own, { short: true, heartbeatMs: 500 }),
       haproxies: 1,
       consumer: own,
       zip: zipSync({ 'index.js': new TextEncoder().encode(source) }),
@@ -70,7 +70,9 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run dra
       signal: new AbortController().signal,
       onProgress() {},
     });
-    const problems = problemsOf({ plan: planFor(own, true, 500), consumer: own }, [evaluate(outcome)]);
+    const problems = problemsOf({ plan: planFor(own, { short: true, heartbeatMs: 500 }), consumer: own }, [
+      evaluate(outcome),
+    ]);
     expect(problems[0]).toContain('with the function: the function set no tag on i-');
     expect(problems[1]).toMatch(/[1-9]\d* of \d+ requests lost/);
   });

@@ -94,6 +94,23 @@ test('each result is in order, with the server that answered or the cause of the
     }),
   );
   expect(results.filter(({ cause }) => cause)).toHaveLength(9);
+  // A request that is sent too early ends before it is due. Timers may be a millisecond early.
+  expect(Math.min(...results.map(({ ms }) => ms))).toBeGreaterThan(-2);
+});
+
+test('the load generator closes an idle connection by itself', { timeout: 10_000 }, async () => {
+  const closed = Promise.withResolvers<void>();
+  const server = createServer((_, response) => response.end()).on('connection', (socket) =>
+    socket.on('end', closed.resolve),
+  );
+  // Never closes.
+  server.keepAliveTimeout = 0;
+  const kept = planned.findIndex(({ keptAlive }) => keptAlive);
+  const plan = { ...PLAN, loadMs: ((kept + 1) * 1000) / PLAN.requestsPerSecond };
+  const load = await startLoad({ plan, ports: [await portOf(server)] });
+  await closed.promise;
+  await load.stop();
+  server.close().closeAllConnections();
 });
 
 test('a request without an answer in time is lost', async () => {

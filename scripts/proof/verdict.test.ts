@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { answered, consumer, type Given, ID, ON_TIME, outcome } from './fixtures.ts';
+import { answered, consumer, type Given, ID, ON_TIME, OTHER, outcome } from './fixtures.ts';
 import { planFor } from './plan.ts';
-import type { ScenarioName } from './scenario.ts';
+import { type Completion, hasFunction, type ScaleIn, type ScenarioName } from './scenario.ts';
 import { problemsOf } from './verdict.ts';
 
 const run = { plan: planFor(consumer), consumer };
 
 /** The losses that the verdict expects of a scenario. */
-const expectedLosses = (name: ScenarioName) => (name === 'function' ? 0 : 1);
+const expectedLosses = (name: ScenarioName) => (hasFunction(name) ? 0 : 1);
 
 describe('the verdict on a run', () => {
   test('finds nothing wrong when the function loses no request and the comparisons do', () => {
@@ -42,6 +42,18 @@ describe('the verdict on a run', () => {
   });
 
   test.for([
+    ['function', [], 'the consumer slow did not run; these commands ran: none'],
+    ['function', ['other web', 'aws'], 'the consumer slow did not run; these commands ran: other web; aws'],
+    ['careful', ['slow web'], 'the consumer own did not run; these commands ran: slow web'],
+  ] as const)(
+    'of the scenario "%s" with the commands %j names the consumer that did not run',
+    ([name, commands, problem]) => {
+      const given = { lost: expectedLosses(name), commands };
+      expect(problemsOf(run, [outcome(name, given)])).toEqual([expect.stringMatching(`: ${problem}$`)]);
+    },
+  );
+
+  test.for([
     ['out of HAProxy so late that its last requests may not be answered', { outAt: 3601 }],
     ['never out of HAProxy', {}],
   ] as const)('says that the heartbeat timeout is too short when an instance was %s', ([, times]) => {
@@ -61,6 +73,43 @@ describe('the verdict on a run', () => {
     ]);
     // Without a reload no old worker is left, and the last requests end sooner.
     expect(problemsOf({ ...run, consumer: { ...consumer, reloads: false } }, [late])).toEqual([]);
+  });
+});
+
+describe('the verdict on a wait that the consumer ended', () => {
+  const completed = (completion: Partial<Completion> = {}, times: Partial<ScaleIn> = {}): ScaleIn => ({
+    ...ON_TIME,
+    ...times,
+    completion: { wasIdle: true, seenIdleMs: 1000, ...completion },
+  });
+  const problems = (...scaleIns: ScaleIn[]) => problemsOf(run, [outcome('complete', { scaleIns })]);
+
+  test('finds nothing wrong when the consumer saw the instance idle for one interval', () => {
+    expect(problems(completed())).toEqual([]);
+    // The instance is idle, so its last requests are answered.
+    expect(problems(completed({}, { outAt: 4999 }))).toEqual([]);
+    expect(problems(completed(), { ...ON_TIME, hadGuest: true })).toEqual([]);
+  });
+
+  test.for<[string, ScaleIn[], string]>([
+    [
+      'one look too early',
+      [completed({ seenIdleMs: 999 })],
+      'ended the wait before two looks in a row at every HAProxy found no connection to',
+    ],
+    ['while it was busy', [completed({ wasIdle: false })], 'ended the wait while an HAProxy still used'],
+    ['not at all', [completed({}, { instanceId: OTHER }), ON_TIME], 'did not end the wait of'],
+  ])('names an instance whose wait the consumer ended %s', ([, scaleIns, problem]) => {
+    const prefix = 'with the function, wait ended by the consumer: ';
+    expect(problems(...scaleIns)).toEqual([`${prefix}the consumer ${problem} ${ID}`]);
+  });
+
+  test('names everything that the scenario with the function would name', () => {
+    const untagged = { instanceId: ID, hookAt: 1000, killedAt: 5000, completion: { wasIdle: true, seenIdleMs: 1000 } };
+    const given = { scaleIns: [untagged], lost: 1, tagLeft: true, functionErrors: ['no'], consumerFailures: ['no'] };
+    expect(problemsOf(run, [outcome('complete', given)])).toHaveLength(5);
+    const late = { ...ON_TIME, outAt: 3601, hadGuest: true };
+    expect(problems(late)).toEqual([expect.stringContaining('heartbeat timeout too short in 1 of 1 scale-ins')]);
   });
 });
 

@@ -16,6 +16,7 @@ export const runtimeApi: Consumer = {
   intervalMs: PAUSE_S * 1000 + RUN_MS,
   runMs: RUN_MS,
   reloads: false,
+  lookEveryMs: PAUSE_S * 1000,
   async requirement(environment) {
     const aws = programVersion(['aws', '--version'], environment);
     return `AWS CLI ${aws}, socat ${programVersion(['socat', '-V'], environment)}`;
