@@ -177,9 +177,9 @@ async function listen(cleanup: AsyncDisposableStack, socket: string, onConnectio
 function listing(instances: Map<string, Instance>): string {
   return [...instances]
     .filter(([, { tags }]) => tags.get('aws:autoscaling:groupName') === 'web')
-    .map(([id, { state, tags }]) => {
+    .map(([id, { state, tags, privateIpAddress = 'None', ipv6Address = 'None' }]) => {
       const isTagged = tags.get(DEFAULT_TAG.key) === DEFAULT_TAG.value;
-      return `${id}\t${state}\t${isTagged ? 'tagged' : 'untagged'}\n`;
+      return `${id}\t${state}\t${isTagged ? 'tagged' : 'untagged'}\t${privateIpAddress}\t${ipv6Address}\n`;
     })
     .join('');
 }

@@ -2,7 +2,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { programVersion } from '../../programs.ts';
-import type { Consumer } from '../consumer.ts';
+import type { Consumer, Surroundings } from '../consumer.ts';
 import { startProgram } from '../program.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../../examples/runtime-api/drain-tagged-servers.sh', import.meta.url));
@@ -21,20 +21,33 @@ export const runtimeApi: Consumer = {
     const aws = programVersion(['aws', '--version'], environment);
     return `AWS CLI ${aws}, socat ${programVersion(['socat', '-V'], environment)}`;
   },
-  async start({ folder, statsSocket, group, environment, signal, onProgress }) {
+  async start(surroundings: Surroundings & Completion) {
+    const { folder, statsSocket, statsSockets = [statsSocket], group, environment, signal, onProgress } = surroundings;
     const state = join(folder, 'state');
-    await mkdir(state);
-    return startProgram(SCRIPT, [group, statsSocket], {
+    await mkdir(state, { mode: 0o700 });
+    return startProgram(SCRIPT, [group, ...statsSockets], {
       signal,
-      environment: { ...environment, STATE_DIRECTORY: state, INTERVAL: String(PAUSE_S) },
+      environment: {
+        ...environment,
+        STATE_DIRECTORY: state,
+        INTERVAL: String(PAUSE_S),
+        ...(surroundings.completeHook && { COMPLETE_HOOK: surroundings.completeHook }),
+      },
       failureIn(line) {
-        // A line about a change begins with the socket. Every other line is a complaint of the script, the AWS CLI or socat.
-        if (!line.startsWith(`${statsSocket}: `)) return line;
-        onProgress(`         ${line.slice(statsSocket.length + 2)}`);
+        // A line about a change begins with the socket or the instance. Every other line is a complaint of the script,
+        // the AWS CLI or socat.
+        const changed = statsSockets.find((socket) => line.startsWith(`${socket}: `));
+        if (changed === undefined && !/^i-[0-9a-f]+: /.test(line)) return line;
+        onProgress(`         ${changed ? line.slice(changed.length + 2) : line}`);
         return undefined;
       },
-      // The script makes a file when EC2 and HAProxy have answered for the first time.
-      hasRun: async () => (await readdir(state)).length > 0,
+      // The script makes a file for each socket when EC2 and HAProxy have answered for the first time.
+      hasRun: async () => (await readdir(state)).length >= statsSockets.length,
     });
   },
 };
+
+interface Completion {
+  readonly statsSockets?: readonly string[];
+  readonly completeHook?: string;
+}
