@@ -2,7 +2,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { programVersion } from '../../programs.ts';
-import type { Consumer, Surroundings } from '../consumer.ts';
+import type { Consumer } from '../consumer.ts';
 import { startProgram } from '../program.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../../examples/runtime-api/drain-tagged-servers.sh', import.meta.url));
@@ -21,8 +21,7 @@ export const runtimeApi: Consumer = {
     const aws = programVersion(['aws', '--version'], environment);
     return `AWS CLI ${aws}, socat ${programVersion(['socat', '-V'], environment)}`;
   },
-  async start(surroundings: Surroundings & Completion) {
-    const { folder, statsSocket, statsSockets = [statsSocket], group, environment, signal, onProgress } = surroundings;
+  async start({ folder, statsSockets, completeHook, group, environment, signal, onProgress }) {
     const state = join(folder, 'state');
     await mkdir(state, { mode: 0o700 });
     return startProgram(SCRIPT, [group, ...statsSockets], {
@@ -31,7 +30,7 @@ export const runtimeApi: Consumer = {
         ...environment,
         STATE_DIRECTORY: state,
         INTERVAL: String(PAUSE_S),
-        ...(surroundings.completeHook && { COMPLETE_HOOK: surroundings.completeHook }),
+        ...(completeHook && { COMPLETE_HOOK: completeHook }),
       },
       failureIn(line) {
         // A line about a change begins with the socket or the instance. Every other line is a complaint of the script,
@@ -46,8 +45,3 @@ export const runtimeApi: Consumer = {
     });
   },
 };
-
-interface Completion {
-  readonly statsSockets?: readonly string[];
-  readonly completeHook?: string;
-}
