@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fakeTerminal } from '../../test/helpers/terminal.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
+import { consumerThatRan } from './commands.ts';
 import { chef } from './consumers/chef.ts';
 import { own } from './consumers/own.ts';
 import { runtimeApi } from './consumers/runtime-api.ts';
@@ -22,13 +23,17 @@ const COMMANDS = new Map<unknown, string[]>([
   [script.start, ['examples/script/update-haproxy.sh web']],
 ]);
 
+/** The number of HAProxies in each scenario. */
+const haproxiesOf = new Map<ScenarioName, number>();
+
 /** What happens in the scenarios, which are made up here. */
 const given: Partial<Record<ScenarioName, Given>> = {};
 vi.mock('./scenario.ts', async (original) => ({
   ...(await original<typeof import('./scenario.ts')>()),
   runScenario: async (name: ScenarioName, { consumer, haproxies }: StageOptions) => {
-    const consumerName = haproxies > 1 ? `${haproxies} ${consumer.name}` : consumer.name;
-    return { ...outcome(name, { commands: COMMANDS.get(consumer.start), ...given[name] }), consumer: consumerName };
+    haproxiesOf.set(name, haproxies);
+    const commands = COMMANDS.get(consumer.start) ?? [];
+    return { ...outcome(name, { consumer: consumerThatRan(consumer.name, commands), ...given[name] }), commands };
   },
 }));
 
@@ -69,7 +74,8 @@ describe('the command', () => {
       expect.stringMatching(/^in each scenario 400 requests a second for 73.9 s, 10 of 12 servers leave/),
       expect.stringMatching(/^heartbeat timeout 9 s; it has to be at least .* = 8.90 s$/),
     ]);
-    expect(lines).toContainEqual(expect.stringMatching(/^consumer +2 own +2 own +2 runtime-api$/));
+    expect(lines).toContainEqual(expect.stringMatching(/^consumer +own +own +runtime-api$/));
+    expect([...haproxiesOf.values()]).toEqual([2, 2, 2]);
     expect(lines).toContainEqual(expect.stringMatching(/^lost +3 +1 +0$/));
     expect(lines).toContainEqual(expect.stringMatching(/^ +502 Bad Gateway +3 +1 +0$/));
     expect(svg.match(/>\d+ of \d+ requests lost</g)).toEqual([

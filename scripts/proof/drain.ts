@@ -91,7 +91,8 @@ export async function main(
   }
   const figures = outcomes.map((outcome) => outcome.figures);
   say(`\n${tableOf(figures)}\n`);
-  const about = { consumer: consumer.name, consumerVersion, haproxy, haproxies };
+  const ran = outcomes.find(({ name }) => hasFunction(name))?.consumer ?? own.name;
+  const about = { consumer: ran, consumerVersion, haproxy, haproxies };
   if (json) terminal.out(JSON.stringify({ ...about, scenarios: figures }));
   const problems = problemsOf({ plan, consumer }, outcomes);
   for (const problem of problems) terminal.err(styleText('red', `not proved: ${problem}`));

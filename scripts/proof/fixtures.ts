@@ -26,7 +26,7 @@ export interface Given {
   readonly scaleIns?: readonly ScaleIn[];
   readonly functionErrors?: readonly string[];
   readonly consumerFailures?: readonly string[];
-  readonly commands?: readonly string[] | undefined;
+  readonly consumer?: string;
 }
 
 /** A made-up scenario: eleven requests answered in 200 ms, and the given results. */
@@ -37,8 +37,8 @@ export function outcome(name: ScenarioName, given: Given = {}): Evaluated {
   const losses = Array.from({ length: lost }, () => failed('502 Bad Gateway'));
   return evaluate({
     name,
-    consumer: consumer.name,
-    commands: given.commands ?? (hasFunction(name) ? ['slow web'] : []),
+    consumer: given.consumer ?? (hasFunction(name) ? consumer.name : 'own'),
+    commands: [],
     instanceIds: [ID],
     results: [...answers, afterReturn, ...losses, ...results],
     scaleIns,

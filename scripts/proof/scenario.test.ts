@@ -159,7 +159,7 @@ describe('a scenario', () => {
     ]);
     expect(outcome).toEqual({
       name: 'function',
-      consumer: consumer.name,
+      consumer: 'slow',
       commands: ['examples/slow web'],
       instanceIds: [ID, OTHER, STAYING],
       results: [RESULT],

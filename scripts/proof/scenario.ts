@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEFAULT_TAG } from '../../src/settings.ts';
+import { consumerThatRan } from './commands.ts';
 import { connectGuest, type Guest } from './guest.ts';
 import { isIdle, type Servers } from './load-balancer.ts';
 import { hasPassedCarelessLooks, seenIdleMs } from './looks.ts';
@@ -78,7 +79,8 @@ export async function runScenario(name: ScenarioName, options: StageOptions) {
     await Promise.all(steps);
     return {
       name,
-      consumer: consumer.name,
+      /** The consumer that really ran. */
+      consumer: consumerThatRan(consumer.name, commands),
       instanceIds,
       /** The command lines of the processes that the consumers started. */
       commands: [...commands] as readonly string[],
@@ -107,20 +109,16 @@ export async function runScenario(name: ScenarioName, options: StageOptions) {
       ...(hasGuest && { hadGuest: true }),
     };
     scaleIns.push(leaving);
+    const stay = guest ? staying(guest, leaving, deadline) : Promise.resolve();
     let delivery = Promise.resolve();
-    let stay = Promise.resolve();
     if (withFunction) {
       const sample = instanceId === toWarmPool ? 'terminating-to-warm-pool' : 'terminating';
       delivery = publisher.publish(sample, instanceId).then(() => {
         if (ec2.instances.get(instanceId)?.tags.get(DEFAULT_TAG.key) === DEFAULT_TAG.value) leaving.taggedAt = now();
       });
-      // The heartbeat timeout does not wait for the function, so the code awaits this promise later.
+      // The wait does not depend on the function or on a client, so the code awaits these promises later.
       delivery.catch(() => {});
-      setLifecycleState(instanceId, 'Terminating:Wait');
-      if (guest) {
-        stay = staying(guest, leaving, deadline);
-        stay.catch(() => {});
-      }
+      stay.catch(() => {});
       await wait(leaving, deadline);
     }
     leaving.killedAt = now();

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { useFakeTime } from '../../test/helpers/fake-time.ts';
 import { startLambda } from '../local-aws/lambda.ts';
+import { consumerThatRan } from './commands.ts';
 import type { Consumer, RunningConsumer, Surroundings } from './consumer.ts';
 import { consumer, ID, OTHER, surroundingsIn } from './fixtures.ts';
 import { startLoad } from './load.ts';
@@ -147,6 +148,20 @@ test('the commands that a consumer starts are known, also the later ones', async
   startLater();
   await vi.waitFor(() => expect([...commands]).toEqual(['true 1', 'true 2']));
 });
+
+test.for([
+  ['slow', ['examples/slow/run.sh web'], 'slow'],
+  ['slow', ['aws', 'examples/slow/run.sh web'], 'slow'],
+  ['slow', [], 'own'],
+  ['slow', ['other.sh web', 'aws'], 'other.sh web; aws'],
+  ['own', [], 'own'],
+  ['own', ['own.sh'], 'own.sh'],
+] as const)(
+  'if the consumer %s is asked for and the commands are %j, the consumer %s ran',
+  ([asked, commands, ran]) => {
+    expect(consumerThatRan(asked, commands)).toBe(ran);
+  },
+);
 
 test('everything that was started ends, in reverse order, also if a consumer does not start', async () => {
   startConsumer = async (surroundings) => {
