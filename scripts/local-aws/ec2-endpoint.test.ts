@@ -178,7 +178,10 @@ describe('Auto Scaling', () => {
     const describeMany = (length: number) =>
       autoScaling.send(new DescribeAutoScalingInstancesCommand({ InstanceIds: Array(length).fill(UNKNOWN) }));
     expect((await describeMany(50)).AutoScalingInstances).toEqual([]);
-    await expect(describeMany(51)).rejects.toMatchObject({ ...VALIDATION_ERROR, message: expect.stringContaining('limited to 50') });
+    await expect(describeMany(51)).rejects.toMatchObject({
+      ...VALIDATION_ERROR,
+      message: expect.stringContaining('limited to 50'),
+    });
     await expect(describeMany(0)).rejects.toMatchObject(VALIDATION_ERROR);
   });
 

@@ -23,7 +23,7 @@ export function list(parameters: URLSearchParams, name: string): string[] {
   }
 }
 
-/** An element of XML; nothing when there is no content. */
+/** An element of XML; an empty text if the content is undefined. */
 export function element(name: string, content: string | undefined): string {
   return content === undefined ? '' : `<${name}>${escapeXml(content)}</${name}>`;
 }

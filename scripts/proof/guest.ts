@@ -34,7 +34,7 @@ function guestOf(answer: IncomingMessage) {
 async function begin(port: number, signal: AbortSignal): Promise<IncomingMessage> {
   const asking = request({ host: '127.0.0.1', port, path: '/?stay', agent: false, signal }).end();
   const [answer] = (await once(asking, 'response')) as [IncomingMessage];
-  // After the first bytes, the end of the connection is no error of the guest.
+  // The end of the connection is an expected event.
   asking.on('error', () => {});
   return answer.on('error', () => {});
 }

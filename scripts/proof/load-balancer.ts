@@ -50,7 +50,7 @@ export async function startLoadBalancer(options: LoadBalancerOptions, servers: r
   };
 }
 
-/** @returns undefined when the text has no statistics of HAProxy. */
+/** @returns undefined when the text is something else than HAProxy's statistics. */
 export function serversIn(answer: string): Servers | undefined {
   const rows = parseStatistics(answer)?.filter(({ name }) => name.startsWith('i-'));
   if (rows === undefined) return undefined;

@@ -25,13 +25,13 @@ const PLAN: Plan = {
 
 /** What happens in a scenario, each with its time in milliseconds. */
 let events: [at: number, event: string][];
-/** What the stage was asked for. */
+/** The options of each stage. */
 let staged: unknown[];
 let started: number;
 const now = () => Date.now() - started;
 const note = (event: string) => void events.push([now(), event]);
 
-/** Notes what is deleted. */
+/** Notes each deleted key. */
 class NotingMap<V> extends Map<string, V> {
   readonly #what: string;
   constructor(what: string, entries: readonly (readonly [string, V])[]) {
@@ -51,6 +51,8 @@ let haproxies: (() => Servers | undefined)[];
 let looks: Look[][];
 let consumerFailures: string[][];
 let functionErrors: string[];
+/** The instances' states in Auto Scaling when they were killed. */
+let stateAtKill: (string | undefined)[];
 /** Whether the function sets and deletes tags. */
 let isFunctionBroken: boolean;
 /** The port and the instance of a client that stays. */
@@ -65,7 +67,10 @@ vi.mock('./stage.ts', () => ({
       ec2: { instances },
       fleet: {
         servers: ids.map((instanceId) => ({ instanceId })),
-        kill: async (id: string, state: string) => note(`kill ${id}, ${state}`),
+        kill: async (id: string, state: string) => {
+          note(`kill ${id}, ${state}`);
+          stateAtKill.push(instances.get(id)?.lifecycleState);
+        },
         restart: async (id: string) => note(`restart ${id}`),
       },
       loadBalancers: haproxies.map((look, n) => ({ servers: async () => look(), port: 1000 + n })),
@@ -118,6 +123,7 @@ beforeEach(() => {
   looks = [];
   consumerFailures = [[]];
   functionErrors = [];
+  stateAtKill = [];
   isFunctionBroken = false;
   guestOf = undefined;
 });
@@ -264,6 +270,8 @@ describe('a scenario in which the consumer ends the wait', () => {
     const { scaleIns } = await run('complete');
     expect(scaleIns.map(({ killedAt }) => killedAt)).toEqual([1100, 1200]);
     expect(scaleIns.some(({ completion }) => completion)).toBe(false);
+    // Nobody can end the wait after its end.
+    expect(stateAtKill).toEqual(['Terminating:Proceed', 'Terminating:Proceed']);
     expect(instances.get(ID)?.lifecycleState).toBe('InService');
   });
 
