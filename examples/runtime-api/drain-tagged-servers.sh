@@ -223,6 +223,9 @@ compare() {
 }
 
 complain_about_record() {
+  # Once in a look, not for each server.
+  [ -z "$bad_record" ] || return 0
+  bad_record=yes
   complain_once "$record cannot be written; a server that is drained now stays drained until somebody sets it to ready"
 }
 
@@ -314,7 +317,7 @@ align() {
     ;;
   esac
   servers=${answer#1?} answer=
-  record=$(record_of "$socket")
+  record=$(record_of "$socket") bad_record=
   [ -e "$record" ] || touch "$record" 2>/dev/null || complain_about_record
   changes=$({
     printf '# before\n%s\n# instances\n%s\n# recorded\n' "$previous" "$instances"
