@@ -44,9 +44,8 @@ check_socket() {
 check_owner() {
   # shellcheck disable=SC2012 # No other standard program prints the mode and the owner.
   case $(ls -ldn "$2" | cut -c 1-10) in
-  ?????w???? | ????????w?) refuse "$1 is '$2'; expected that nobody else may write to it" ;;
-  d* | -*) ;;
-  *) refuse "$1 is '$2'; expected no symbolic link" ;;
+  l*) refuse "$1 is '$2'; expected no symbolic link" ;;
+  ?????w* | ????????w*) refuse "$1 is '$2'; expected that nobody else may write to it" ;;
   esac
   # shellcheck disable=SC2012
   [ "$(ls -ldn "$2" | awk '{ print $3 }')" = "$(id -u)" ] || refuse "$1 is '$2'; expected that this user owns it"

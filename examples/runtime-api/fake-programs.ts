@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -24,6 +24,8 @@ interface FakeOptions {
   readonly sockets?: readonly string[];
   readonly groups?: string;
   readonly settings?: Readonly<Record<string, string>>;
+  /** Whether the script leads a process group, as by default. */
+  readonly detached?: boolean;
 }
 
 const PATIENCE = { timeout: 50_000, interval: 5 };
@@ -63,6 +65,10 @@ case $command in
   ;;
 'set server '*)
   set -- $command
+  if [ -e "$haproxy.blocks" ] && grep -qxF "$3" "$haproxy.blocks"; then
+    echo "$3" >>"$folder/blocked"
+    exec /bin/sleep 1000
+  fi
   if [ -e "$haproxy.refuses" ]; then cat "$haproxy.refuses"; else
     awk -v server="$3" -v admin="$([ "$5" = drain ] && echo 8 || echo 0)" \\
       '$2 "/" $4 == server { $7 = admin } { print }' "$haproxy" >"$haproxy.$$" && mv "$haproxy.$$" "$haproxy"
@@ -139,7 +145,7 @@ export const test = base
         read(join(folder, 'commands')),
   )
   .extend('drainTagged', ({ folder, cleanup }) => async (options: FakeOptions = {}) => {
-    const { sockets = ['one.sock'], groups = 'web', settings = {} } = options;
+    const { sockets = ['one.sock'], groups = 'web', settings = {}, detached = true } = options;
     const paths = sockets.map((socket) => (/@/.test(socket) ? socket : join(folder, socket)));
     const [out, err] = [join(folder, 'out'), join(folder, 'err')];
     await using outFile = await open(out, 'a');
@@ -151,7 +157,7 @@ export const test = base
         INTERVAL: '0.01',
         ...settings,
       },
-      detached: true,
+      detached,
       stdio: ['ignore', outFile.fd, errFile.fd],
     });
     const ended = once(child, 'exit');
@@ -177,7 +183,7 @@ export const test = base
     }
     async function stop(): Promise<void> {
       try {
-        process.kill(-(child.pid ?? 0), 'SIGKILL');
+        process.kill(detached ? -(child.pid ?? 0) : (child.pid ?? 0), 'SIGTERM');
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
       }
@@ -185,12 +191,22 @@ export const test = base
     }
     cleanup.defer(stop);
     return {
+      process: child,
+      ended,
       stop,
+      waitFor: (condition: () => boolean) => vi.waitFor(() => expect(condition()).toBe(true), PATIENCE),
+      /** The process group that asks EC2. */
+      async group(): Promise<number> {
+        const [, asker] = (await question()).split('.');
+        return Number(execFileSync('ps', ['-o', 'pgid=', '-p', String(asker)], { encoding: 'utf8' }));
+      },
+      /** Lists these instances. */
+      reply: (...instances: readonly string[]) => reply(listing(instances)),
       /** The arguments of the AWS CLI. */
       question: async () => readFileSync(join(folder, await question()), 'utf8').split('\n'),
       /** Lists these instances and waits for the next question. By then the script has acted on the list. */
       async look(...instances: readonly string[]): Promise<void> {
-        await reply(`printf '%s\\n' ${instances.map((line) => `'${line}'`).join(' ')}\n`);
+        await reply(listing(instances));
         await question();
       },
       /** Answers with the commands of a shell script instead, and waits for the next question. */
@@ -208,6 +224,10 @@ export const test = base
 /** The lines of a file, none if the file is missing. */
 function read(file: string): string[] {
   return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
+}
+
+function listing(instances: readonly string[]): string {
+  return `printf '%s\\n' ${instances.map((text) => `'${text}'`).join(' ')}\n`;
 }
 
 /** A line of the AWS CLI's answer. */
