@@ -316,7 +316,7 @@ describe.concurrent('EC2', () => {
     'is asked less often after %s',
     async (code, { folder, haproxy, drainTagged }) => {
       await haproxy({ web: named(A, B) });
-      await writeFile(join(folder, 'sleep'), '#!/bin/sh\necho "$1" >>"${0%/*}/pauses"\n', { mode: 0o755 });
+      await writeFile(join(folder, 'sleep'), '#!/bin/sh\necho "$1" >>"$(dirname "$0")/pauses"\n', { mode: 0o755 });
       const script = await drainTagged({ settings: { INTERVAL: '2' } });
       const throttled = `echo 'An error occurred (${code}) when calling DescribeInstances' >&2; exit 254\n`;
       for (let n = 0; n < 12; n += 1) await script.answer(throttled);
