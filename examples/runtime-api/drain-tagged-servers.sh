@@ -35,9 +35,10 @@ check_text() {
 
 check_socket() {
   case $1 in
-  ipv4@*.*:[0-9]* | ipv6@\[*:*\]:[0-9]* | */*) ;;
-  *) refuse "SOCKET is '$1'; expected a path with a slash, ipv4@ADDRESS:PORT or ipv6@[ADDRESS]:PORT" ;;
+  */*) return ;;
+  ipv4@*.*:* | ipv6@\[*:*\]:*) case ${1##*:} in '' | *[!0-9]*) ;; *) return ;; esac ;;
   esac
+  refuse "SOCKET is '$1'; expected a path with a slash, ipv4@ADDRESS:PORT or ipv6@[ADDRESS]:PORT"
 }
 
 # Whoever can write to the record decides which servers the script sets to "ready".
@@ -335,20 +336,20 @@ align() {
 # --- Ending the wait ---
 
 complete_wait() {
-  if message=$(limit 20 aws autoscaling complete-lifecycle-action --instance-id "$1" "--auto-scaling-group-name=$2" \
+  if message=$(limit 10 aws autoscaling complete-lifecycle-action --instance-id "$1" "--auto-scaling-group-name=$2" \
     "--lifecycle-hook-name=$hook" --lifecycle-action-result CONTINUE 2>&1); then
     echo "$1: the wait is completed, because no HAProxy has a session with this instance" >&3
     echo "completed $1"
   else
-    complain_once "a wait cannot be completed: $message"
+    complain_once "a wait cannot be completed: ${message:-no answer}"
   fi
 }
 
 # Completes at most five waits, because the next look has to wait for these calls.
 complete_waits() {
-  waiting=$(limit 20 aws autoscaling describe-auto-scaling-instances --output text --instance-ids "$@" \
+  waiting=$(limit 10 aws autoscaling describe-auto-scaling-instances --output text --instance-ids "$@" \
     --query "AutoScalingInstances[?LifecycleState=='Terminating:Wait'].[InstanceId, AutoScalingGroupName]" 2>&1) || {
-    complain_once "no wait can be completed: $waiting"
+    complain_once "no wait can be completed: ${waiting:-no answer}"
     return
   }
   printf '%s\n' "$waiting" | grep '^i-' | sed 5q | {

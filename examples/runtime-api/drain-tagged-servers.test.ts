@@ -25,6 +25,7 @@ describe('drain-tagged-servers.sh', () => {
     [`GROUP is 'a\tb'; ${NAMES}`, ['a\tb', '/s'], {}],
     [`SOCKET is 'admin.sock'; ${SOCKET}`, ['web', '/s', 'admin.sock'], {}],
     [`SOCKET is 'ipv4@10.0.0.5'; ${SOCKET}`, ['web', 'ipv4@10.0.0.5'], {}],
+    [`SOCKET is 'ipv4@10.0.0.5:99,fork'; ${SOCKET}`, ['web', 'ipv4@10.0.0.5:99,fork'], {}],
     [`SOCKET is 'ipv6@2001:db8::5:9999'; ${SOCKET}`, ['web', 'ipv6@2001:db8::5:9999'], {}],
     ["COMPLETE_HOOK is 'my hook'; expected the name of a lifecycle hook", ['web', '/s'], { COMPLETE_HOOK: 'my hook' }],
   ])('refuses to start, with a status of its own: %s', ([message, args, settings], { folder }) => {
