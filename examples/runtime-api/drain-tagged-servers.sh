@@ -35,18 +35,18 @@ check_text() {
 
 check_socket() {
   case $1 in
-  ipv4@*.*:[0-9]* | ipv6@\[*:*\]:[0-9]* | */*) ;;
-  *) refuse "SOCKET is '$1'; expected a path with a slash, ipv4@ADDRESS:PORT or ipv6@[ADDRESS]:PORT" ;;
+  */*) return ;;
+  ipv4@*.*:* | ipv6@\[*:*\]:*) case ${1##*:} in '' | *[!0-9]*) ;; *) return ;; esac ;;
   esac
+  refuse "SOCKET is '$1'; expected a path with a slash, ipv4@ADDRESS:PORT or ipv6@[ADDRESS]:PORT"
 }
 
 # Whoever can write to the record decides which servers the script sets to "ready".
 check_owner() {
   # shellcheck disable=SC2012 # No other standard program prints the mode and the owner.
   case $(ls -ldn "$2" | cut -c 1-10) in
-  ?????w???? | ????????w?) refuse "$1 is '$2'; expected that nobody else may write to it" ;;
-  d* | -*) ;;
-  *) refuse "$1 is '$2'; expected no symbolic link" ;;
+  l*) refuse "$1 is '$2'; expected no symbolic link" ;;
+  ?????w* | ????????w*) refuse "$1 is '$2'; expected that nobody else may write to it" ;;
   esac
   # shellcheck disable=SC2012
   [ "$(ls -ldn "$2" | awk '{ print $3 }')" = "$(id -u)" ] || refuse "$1 is '$2'; expected that this user owns it"
@@ -223,6 +223,9 @@ compare() {
 }
 
 complain_about_record() {
+  # Once in a look, not for each server.
+  [ -z "$bad_record" ] || return 0
+  bad_record=yes
   complain_once "$record cannot be written; a server that is drained now stays drained until somebody sets it to ready"
 }
 
@@ -314,7 +317,7 @@ align() {
     ;;
   esac
   servers=${answer#1?} answer=
-  record=$(record_of "$socket")
+  record=$(record_of "$socket") bad_record=
   [ -e "$record" ] || touch "$record" 2>/dev/null || complain_about_record
   changes=$({
     printf '# before\n%s\n# instances\n%s\n# recorded\n' "$previous" "$instances"
@@ -333,20 +336,20 @@ align() {
 # --- Ending the wait ---
 
 complete_wait() {
-  if message=$(limit 20 aws autoscaling complete-lifecycle-action --instance-id "$1" "--auto-scaling-group-name=$2" \
+  if message=$(limit 10 aws autoscaling complete-lifecycle-action --instance-id "$1" "--auto-scaling-group-name=$2" \
     "--lifecycle-hook-name=$hook" --lifecycle-action-result CONTINUE 2>&1); then
     echo "$1: the wait is completed, because no HAProxy has a session with this instance" >&3
     echo "completed $1"
   else
-    complain_once "a wait cannot be completed: $message"
+    complain_once "a wait cannot be completed: ${message:-no answer}"
   fi
 }
 
 # Completes at most five waits, because the next look has to wait for these calls.
 complete_waits() {
-  waiting=$(limit 20 aws autoscaling describe-auto-scaling-instances --output text --instance-ids "$@" \
+  waiting=$(limit 10 aws autoscaling describe-auto-scaling-instances --output text --instance-ids "$@" \
     --query "AutoScalingInstances[?LifecycleState=='Terminating:Wait'].[InstanceId, AutoScalingGroupName]" 2>&1) || {
-    complain_once "no wait can be completed: $waiting"
+    complain_once "no wait can be completed: ${waiting:-no answer}"
     return
   }
   printf '%s\n' "$waiting" | grep '^i-' | sed 5q | {
