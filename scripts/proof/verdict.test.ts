@@ -32,6 +32,16 @@ describe('the verdict on a run', () => {
     expect(problemsOf(run, [outcome('function', given)])).toEqual([`with the function: ${problem}`]);
   });
 
+  test('names five errors of the function and of the consumer at most', () => {
+    const errors = ['1', '2', '3', '4', '5', '6'];
+    const problems = problemsOf(run, [outcome('function', { functionErrors: errors, consumerFailures: errors })]);
+    expect(problems).toEqual(
+      ['function', 'consumer'].flatMap((who) =>
+        errors.slice(0, 5).map((error) => `with the function: the ${who} failed: ${error}`),
+      ),
+    );
+  });
+
   test.for(['nothing', 'careful', 'function'] as const)('names problems that "%s" can have', (name) => {
     const given = { lost: expectedLosses(name), servesAgain: false, consumerFailures: ['no permission'] };
     expect(problemsOf(run, [outcome(name, given)])).toEqual([
