@@ -91,7 +91,7 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run dra
       'two looks at the first HAProxy alone',
       { looks: 2, haproxies: 1 },
       [
-        '1 of 751 requests lost',
+        '1 of 901 requests lost',
         'ended the wait while an HAProxy still used',
         'ended the wait before two looks in a row at every HAProxy found no connection to',
       ],
@@ -101,10 +101,10 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run dra
     const plan = {
       requestsPerSecond: 100,
       servers: 4,
-      heartbeatMs: 5000,
+      heartbeatMs: 6000,
       scaleInsAt: [300, 300],
-      returnAt: 5800,
-      loadMs: 7500,
+      returnAt: 6800,
+      loadMs: 9000,
     };
     const outcome = await runScenario('complete', {
       ...{ plan, haproxies: 2, consumer, folder, environment: process.env },
