@@ -21,7 +21,13 @@ export function parseStatistics(csv: string) {
     const cells = line.split(',');
     const cell = (column: string) => cells[columns.indexOf(column)] ?? '';
     // A server, or FRONTEND or BACKEND. The address has a port, and is empty when HAProxy does not show addresses.
-    return { backend: cell('pxname'), name: cell('svname'), address: cell('addr'), status: cell('status') };
+    return {
+      backend: cell('pxname'),
+      name: cell('svname'),
+      address: cell('addr'),
+      status: cell('status'),
+      isBusy: Number(cell('scur')) > 0 || Number(cell('qcur')) > 0,
+    };
   });
 }
 

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { readdir, rm } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, vi } from 'vitest';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { skippedWithout } from '../../test/helpers/programs.ts';
@@ -12,9 +14,15 @@ const skipped = skippedWithout({ haproxy: '-v', socat: '-V', aws: '--version' },
 const A_DRAINED = [`web/${A}=DRAIN`, `web/${B}=no check`];
 const BOTH_READY = [`web/${A}=no check`, `web/${B}=no check`];
 /** The columns in the answer to `show servers state`. */
-const HEADER = '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n';
+const HEADER =
+  '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight ' +
+  'srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state ' +
+  'bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord\n';
 const [READY, DRAINED] = [0, 8];
-const stateOfA = (adminState: number) => `1\n${HEADER}3 web 1 ${A} 127.0.0.1 2 ${adminState} 1\n\n`;
+const row = (id: string, adminState: number, n = 0) =>
+  `3 web ${n + 1} ${id} 127.0.0.1 2 ${adminState} 1 1 9 6 3 4 6 0 0 0 - 1 -\n`;
+/** The answer to `show servers state` for A and another server, with health checks. Nothing listens at port 1. */
+const stateOfA = (adminState: number) => `1\n${HEADER}${row(A, adminState)}${row('other', READY, 1)}\n`;
 const PATIENCE = { timeout: 60_000, interval: 50 };
 
 describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
@@ -37,6 +45,8 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
   test('brings a server back when its instance runs without the tag', async ({ instanceA, haproxy, script }) => {
     instanceA.tags.delete(DEFAULT_TAG.key);
     await script.look();
+    expect(await haproxy.states()).toEqual(A_DRAINED);
+    await script.look();
     expect(await haproxy.states()).toEqual(BOTH_READY);
     instanceA.tags.set(DEFAULT_TAG.key, DEFAULT_TAG.value);
     await script.look();
@@ -56,6 +66,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     }
     ec2.instances.set(A, instance());
     await script.look();
+    await script.look();
     expect(await haproxy.states()).toEqual(BOTH_READY);
   });
 
@@ -71,12 +82,14 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect(await haproxy.states()).toEqual(byHand);
     ec2.instances.set(A, instance()).set(B, instance());
     await script.look();
+    await script.look();
     expect(await haproxy.states()).toEqual(byHand);
     expect(script.lines()).toEqual([]);
   });
 
   test('forgets a server that it has brought back', async ({ instanceA, haproxy, script }) => {
     instanceA.tags.delete(DEFAULT_TAG.key);
+    await script.look();
     await script.look();
     await haproxy.ask(`set server web/${A} state drain`);
     await script.look();
@@ -90,6 +103,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     await script.look();
     await restarted.ask(`set server web/${A} state drain`);
     await script.look();
+    await script.look();
     expect(await restarted.states()).toEqual(A_DRAINED);
     expect(script.lines()).toEqual([`${haproxy.statsSocket}: web/${A} is set to drain`]);
   });
@@ -102,6 +116,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     const again = await haproxyWith([A, B]);
     await again.ask(`set server web/${A} state drain`);
     instanceA.tags.delete(DEFAULT_TAG.key);
+    await script.look();
     await script.look();
     expect(await again.states()).toEqual(A_DRAINED);
   });
@@ -135,7 +150,12 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     const after = await fakeHaproxy((command) => (command.startsWith('show') ? stateOfA(DRAINED) : '\n'));
     const second = await drainTagged([after.statsSocket]);
     await second.look();
-    expect(after.commands).toEqual(['show servers state\n', `set server web/${A} state ready\n`]);
+    await second.look();
+    expect(after.commands).toEqual([
+      'show servers state\n',
+      'show servers state\n',
+      `set server web/${A} state ready\n`,
+    ]);
   });
 
   test('names a socket without an answer, and serves the others', async ({ ec2, haproxyWith, drainTagged }) => {
@@ -153,6 +173,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect(await two.states()).toEqual([`web/${B}=no check`, `web/${C}=DRAIN`]);
     // The two HAProxies have different servers, so each has its own record.
     ec2.instances.set(A, instance());
+    await script.look();
     await script.look();
     expect(await one.states()).toEqual(BOTH_READY);
   });
@@ -174,14 +195,85 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect(commands).toEqual([]);
   });
 
-  test('changes nothing when no instance would be left to serve', async ({ ec2, haproxy, drainTagged }) => {
-    ec2.instances
-      .set(B, instance({}, { state: 'terminated' }))
-      .set(C, instance({ 'aws:autoscaling:groupName': 'another' }));
+  test('keeps the last usable server of a backend', async ({ ec2, haproxyWith, drainTagged }) => {
+    ec2.instances.set(B, instance(TAGGED));
+    const haproxy = await haproxyWith([A, B, C]);
+    await haproxy.ask(`set server web/${C} state maint`);
     const script = await drainTagged([haproxy.statsSocket]);
     await script.look();
-    expect(await haproxy.states()).toEqual(BOTH_READY);
-    expect(script.errors()).toContain('no instance of web would be left to serve; nothing is changed');
+    await script.look();
+    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=no check`, `web/${C}=MAINT`]);
+    const kept = `${haproxy.statsSocket}: web/${B} is not drained, because web has no other server that is up`;
+    expect(script.errors()).toBe(`drain-tagged-servers.sh: ${kept}\n`);
+    await haproxy.ask(`set server web/${C} state ready`);
+    await script.look();
+    expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=DRAIN`, `web/${C}=no check`]);
+  });
+
+  test('serves the other HAProxies while one is stopped', async ({ ec2, haproxyWith, drainTagged, cleanup }) => {
+    ec2.instances.set(A, instance());
+    const stopped = await haproxyWith([A, B], { name: 'one' });
+    const haproxy = await haproxyWith([A, B], { name: 'two' });
+    const worker = Number(/^Pid: (\d+)$/m.exec(await stopped.ask('show info'))?.[1]);
+    process.kill(worker, 'SIGSTOP');
+    cleanup.defer(() => void process.kill(worker, 'SIGCONT'));
+    // A connection waits forever when the queue is full.
+    const connections = await fillQueue(stopped.statsSocket);
+    cleanup.defer(() => connections.forEach((connection) => void connection.destroy()));
+    const script = await drainTagged([stopped.statsSocket, haproxy.statsSocket]);
+    await script.look();
+    ec2.instances.set(A, instance(TAGGED));
+    await script.look();
+    expect(await haproxy.states()).toEqual(A_DRAINED);
+    const complaint = `drain-tagged-servers.sh: ${stopped.statsSocket}: no answer; its servers stay as they are\n`;
+    expect(script.errors()).toContain(complaint);
+    expect(script.errors().split(complaint)).toHaveLength(2);
+    for (const connection of connections) connection.destroy();
+    process.kill(worker, 'SIGCONT');
+    await script.look();
+    expect(await stopped.states()).toEqual(A_DRAINED);
+  });
+
+  test('asks a stopped HAProxy once in a look', async ({ ec2, fakeHaproxy, drainTagged }) => {
+    ec2.instances.set(B, instance(TAGGED));
+    const rows = [A, B, C].map((id, n) => row(id, READY, n));
+    const { statsSocket, commands } = await fakeHaproxy((command) => {
+      return command.startsWith('show') ? `1\n${HEADER}${rows.join('')}\n` : undefined;
+    });
+    const script = await drainTagged([statsSocket]);
+    await script.look();
+    expect(commands).toEqual(['show servers state\n', `set server web/${A} state drain\n`]);
+    expect(script.errors()).toBe(
+      `drain-tagged-servers.sh: ${statsSocket}: web/${A} could not be set to drain: no answer\n`,
+    );
+  });
+
+  test('waits for an HAProxy that needs a second', async ({ fakeHaproxy, drainTagged }) => {
+    const { statsSocket, commands } = await fakeHaproxy(async (command) => {
+      await sleep(1000);
+      return command.startsWith('show') ? stateOfA(READY) : '\n';
+    });
+    const script = await drainTagged([statsSocket]);
+    await script.look();
+    expect(script.lines()).toEqual([`${statsSocket}: web/${A} is set to drain`]);
+    expect(commands).toHaveLength(2);
+  });
+
+  test('does not bring back a server that takes no connection', async ({ instanceA, fakeHaproxy, drainTagged }) => {
+    let state = READY;
+    const { statsSocket, commands } = await fakeHaproxy((command) => {
+      if (command.startsWith('show')) return stateOfA(state).replaceAll(' 6 3 4 6 ', ' 1 0 2 0 ');
+      state = command.includes('drain') ? DRAINED : READY;
+      return '\n';
+    });
+    const script = await drainTagged([statsSocket]);
+    await script.look();
+    instanceA.tags.delete(DEFAULT_TAG.key);
+    for (let n = 0; n < 3; n += 1) await script.look();
+    expect(commands.filter((command) => command.startsWith('set'))).toEqual([`set server web/${A} state drain\n`]);
+    expect(script.errors()).toBe(
+      `drain-tagged-servers.sh: ${statsSocket}: web/${A} stays drained, because it takes no connection at 127.0.0.1 1\n`,
+    );
   });
 
   const UNKNOWN = "the answer to 'show servers state' is unknown";
@@ -203,14 +295,16 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
   );
 
   test('prints why HAProxy refuses a change, and tries again', async ({ fakeHaproxy, drainTagged }) => {
-    const { statsSocket } = await fakeHaproxy((command) => {
+    const { statsSocket, commands } = await fakeHaproxy((command) => {
       return command.startsWith('show') ? stateOfA(READY) : 'Permission denied\n\n';
     });
     const script = await drainTagged([statsSocket]);
-    const complaint = `drain-tagged-servers.sh: ${statsSocket}: web/${A} could not be set to drain: Permission denied\n`;
     await script.look();
     await script.look();
-    expect(script.errors()).toBe(complaint + complaint);
+    expect(commands.filter((command) => command.startsWith('set'))).toHaveLength(2);
+    expect(script.errors()).toBe(
+      `drain-tagged-servers.sh: ${statsSocket}: web/${A} could not be set to drain: Permission denied\n`,
+    );
     expect(script.lines()).toEqual([]);
   });
 
@@ -233,3 +327,17 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect(ec2.calls.map(({ parameters }) => parameters.get('MaxResults'))).toEqual(['1000', '1000']);
   });
 });
+
+/** Opens connections to a socket that accepts none, until the system refuses one. */
+async function fillQueue(path: string): Promise<Socket[]> {
+  const connections: Socket[] = [];
+  let isFull = false;
+  while (!isFull) {
+    const connection = connect(path);
+    connections.push(connection);
+    isFull = await new Promise((resolve) => {
+      connection.once('connect', () => resolve(false)).on('error', () => resolve(true));
+    });
+  }
+  return connections;
+}

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdir, open, writeFile } from 'node:fs/promises';
-import { createServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test as base, expect } from 'vitest';
 import { globalSection, startHaproxy } from '../../scripts/haproxy.ts';
@@ -52,19 +52,22 @@ export const test = base
   })
   .extend('instanceA', ({ ec2 }) => ec2.instances.get(A) as Instance)
   .extend('haproxyWith', ({ cleanup, folder }) => {
-    return async (servers: string[], { name = 'haproxy', backends = ['web'] } = {}) =>
-      cleanup.adopt(await startWithServers(join(folder, name), backends, servers), (haproxy) => haproxy.stop());
+    return async (servers: string[], { name = 'haproxy', backends = ['web'] } = {}) => {
+      const port = await listeningPort(cleanup);
+      const starting = startWithServers(join(folder, name), backends, servers, port);
+      return cleanup.adopt(await starting, (haproxy) => haproxy.stop());
+    };
   })
   .extend('haproxy', ({ haproxyWith }) => haproxyWith([A, B]))
   .extend('fakeHaproxy', ({ cleanup, folder }) => {
     /** Listens as HAProxy does. A command without an answer stays open. */
-    return async (answer: (command: string) => string | undefined) => {
+    return async (answer: (command: string) => string | undefined | Promise<string | undefined>) => {
       const socket = join(folder, 'fake.sock');
       const commands: string[] = [];
       await listen(cleanup, socket, (connection) => {
-        connection.once('data', (data) => {
+        connection.once('data', async (data) => {
           commands.push(data.toString());
-          const reply = answer(data.toString());
+          const reply = await answer(data.toString());
           if (reply !== undefined) connection.end(reply);
         });
       });
@@ -82,9 +85,17 @@ export const test = base
     return script;
   });
 
+/** A port that takes connections, because the script connects to a server before the server becomes ready. */
+async function listeningPort(cleanup: AsyncDisposableStack): Promise<number> {
+  const server = createServer((connection) => void connection.on('error', () => {}).end());
+  cleanup.defer(() => void server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
 /** Starts HAProxy with these servers in each of these backends. HAProxy never connects to the servers. */
-async function startWithServers(folder: string, backends: string[], servers: string[]) {
-  const lines = servers.map((server, n) => `    server ${server} 127.0.0.1:${9000 + n}`).join('\n');
+async function startWithServers(folder: string, backends: string[], servers: string[], port: number) {
+  const lines = servers.map((server) => `    server ${server} 127.0.0.1:${port}`).join('\n');
   const sections = backends.map((backend) => `backend ${backend}\n${lines}\n`).join('');
   const defaults = 'defaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n';
   const haproxy = await startHaproxy(folder, `${globalSection(folder)}\n${defaults}${sections}`);
@@ -164,7 +175,8 @@ async function startScript(
 }
 
 async function listen(cleanup: AsyncDisposableStack, socket: string, onConnection: (connection: Socket) => void) {
-  const server = createServer((connection) => {
+  // The script ends its side before it gets the answer.
+  const server = createServer({ allowHalfOpen: true }, (connection) => {
     // The script may be killed in the middle of an answer.
     connection.on('error', () => {});
     onConnection(connection);
@@ -177,9 +189,9 @@ async function listen(cleanup: AsyncDisposableStack, socket: string, onConnectio
 function listing(instances: Map<string, Instance>): string {
   return [...instances]
     .filter(([, { tags }]) => tags.get('aws:autoscaling:groupName') === 'web')
-    .map(([id, { state, tags }]) => {
+    .map(([id, { state, tags, privateIpAddress = 'None', ipv6Address = 'None' }]) => {
       const isTagged = tags.get(DEFAULT_TAG.key) === DEFAULT_TAG.value;
-      return `${id}\t${state}\t${isTagged ? 'tagged' : 'untagged'}\n`;
+      return `${id}\t${state}\t${isTagged ? 'tagged' : 'untagged'}\t${privateIpAddress}\t${ipv6Address}\n`;
     })
     .join('');
 }

@@ -1,4 +1,9 @@
 import {
+  AutoScalingClient,
+  CompleteLifecycleActionCommand,
+  DescribeAutoScalingInstancesCommand,
+} from '@aws-sdk/client-auto-scaling';
+import {
   CreateTagsCommand,
   DeleteTagsCommand,
   DescribeInstancesCommand,
@@ -8,6 +13,7 @@ import {
 } from '@aws-sdk/client-ec2';
 import { describe, expect, it as test, vi } from 'vitest';
 import { startEc2Endpoint, type TokenBucket } from './ec2-endpoint.ts';
+import type { Instance } from './ec2-instances.ts';
 
 const ONE = 'i-05629ab7d9287e205';
 const TWO = 'i-1b2c3d4e';
@@ -15,6 +21,9 @@ const UNKNOWN = 'i-00000000';
 const ODD_NAME = 'web <&"\'> 1';
 const DRAIN = { Key: 'drain', Value: 'yes' };
 const B = { Key: 'b', Value: '2' };
+
+/** A tag whose name and value have characters that filters and XML treat specially. */
+const ODD_TAG = ['a*b', '*?\\😀'] as const;
 
 const it = test
   .extend('bucket', undefined as TokenBucket | undefined)
@@ -37,6 +46,12 @@ const it = test
   .extend('find', ({ client }) => async (input: DescribeInstancesCommandInput) => {
     const { Reservations = [], NextToken } = await client.send(new DescribeInstancesCommand(input));
     return { ids: Reservations.map(({ Instances }) => Instances?.[0]?.InstanceId), NextToken };
+  })
+  .extend('autoScaling', ({ endpoint, onTestFinished }) => {
+    const credentials = { accessKeyId: 'AKIALOCAL', secretAccessKey: 'local' };
+    const client = new AutoScalingClient({ region: 'us-west-2', endpoint: endpoint.url, credentials, maxAttempts: 1 });
+    onTestFinished(() => client.destroy());
+    return client;
   })
   .extend(
     'tags',
@@ -79,14 +94,36 @@ it('describes instances with tags, address and state', async ({ client }) => {
   ]);
 });
 
+it('describes an instance that has only an IPv6 address', async ({ client, endpoint }) => {
+  endpoint.instances.set(ONE, { tags: new Map(), privateIpAddress: '', ipv6Address: '2001:db8::5' });
+  const { Reservations } = await client.send(new DescribeInstancesCommand({}));
+  const [instance] = Reservations?.flatMap(({ Instances = [] }) => Instances) ?? [];
+  expect(instance).toEqual({ InstanceId: ONE, Ipv6Address: '2001:db8::5', State: { Name: 'running' }, Tags: [] });
+});
+
 it.for<[Record<string, string[]>, string[]]>([
   [{ 'tag:drain': ['yes'] }, [TWO]],
+  [{ 'tag:drain': ['y*'] }, [TWO]],
+  [{ 'tag:drain': ['*yes*'] }, [TWO]],
+  [{ 'tag:drain': ['y?s'] }, [TWO]],
+  [{ 'tag:drain': ['y?'] }, []],
+  [{ 'tag:drain': ['YES'] }, []],
+  [{ 'tag:drain': ['y\\*'] }, []],
+  [{ 'tag:drain': ['y.s'] }, []],
+  [{ 'tag:a*b': ['\\*\\?\\\\?'] }, [ONE]],
+  [{ 'tag:d*': ['yes'] }, []],
+  [{ 'tag-key': ['drain'] }, [TWO]],
+  [{ 'tag-key': ['yes'] }, []],
+  [{ 'tag-key': ['dr*'] }, [TWO]],
+  [{ 'tag-key': ['a\\*b', 'drain'] }, [ONE, TWO]],
+  [{ 'instance-id': ['i-1b*'] }, [TWO]],
   [{ 'tag:drain': [''] }, []],
   [{ 'instance-state-name': ['running', 'pending'] }, [ONE]],
   [{ 'instance-id': [TWO, UNKNOWN] }, [TWO]],
   [{ 'instance-id': [TWO], 'instance-state-name': ['running'] }, []],
-])('finds the instances that match every filter: %j', async ([filters, ids], { create, find }) => {
+])('finds the instances that match every filter: %j', async ([filters, ids], { create, endpoint, find }) => {
   await create([TWO], DRAIN);
+  endpoint.instances.get(ONE)?.tags.set(...ODD_TAG);
   const Filters = Object.entries(filters).map(([Name, Values]) => ({ Name, Values }));
   expect((await find({ Filters })).ids).toEqual(ids);
 });
@@ -113,6 +150,89 @@ it('refuses an unknown filter and an unknown action', async ({ endpoint, find })
   const response = await fetch(endpoint.url, { method: 'POST', body: 'Action=RunInstances' });
   expect(response.status).toBe(400);
   expect(await response.text()).toContain('<Code>InvalidAction</Code>');
+});
+
+describe('Auto Scaling', () => {
+  const GROUP = { 'aws:autoscaling:groupName': 'web & 1' };
+  const WAITING = { AutoScalingGroupName: 'web & 1', LifecycleHookName: 'drain', LifecycleActionResult: 'CONTINUE' };
+  const VALIDATION_ERROR = { name: 'ValidationError', $metadata: { httpStatusCode: 400 } };
+
+  it('describes the instances of groups, each with its state', async ({ autoScaling, endpoint }) => {
+    endpoint.instances.set(ONE, { tags: new Map(Object.entries(GROUP)), lifecycleState: 'Terminating:Wait' });
+    endpoint.instances.set('i-00000003', { tags: new Map(Object.entries(GROUP)) });
+    const InstanceIds = [ONE, TWO, UNKNOWN, 'i-00000003'];
+    const { AutoScalingInstances } = await autoScaling.send(new DescribeAutoScalingInstancesCommand({ InstanceIds }));
+    const inGroup = {
+      AutoScalingGroupName: 'web & 1',
+      AvailabilityZone: 'us-west-2a',
+      HealthStatus: 'HEALTHY',
+      ProtectedFromScaleIn: false,
+    };
+    expect(AutoScalingInstances).toEqual([
+      { ...inGroup, InstanceId: ONE, LifecycleState: 'Terminating:Wait' },
+      { ...inGroup, InstanceId: 'i-00000003', LifecycleState: 'InService' },
+    ]);
+  });
+
+  it('describes at most 50 instances, and never all of them', async ({ autoScaling }) => {
+    const describeMany = (length: number) =>
+      autoScaling.send(new DescribeAutoScalingInstancesCommand({ InstanceIds: Array(length).fill(UNKNOWN) }));
+    expect((await describeMany(50)).AutoScalingInstances).toEqual([]);
+    await expect(describeMany(51)).rejects.toMatchObject({
+      ...VALIDATION_ERROR,
+      message: expect.stringContaining('limited to 50'),
+    });
+    await expect(describeMany(0)).rejects.toMatchObject(VALIDATION_ERROR);
+  });
+
+  it('ends the wait of an instance once', async ({ autoScaling, endpoint }) => {
+    const instance: Instance = { tags: new Map(Object.entries(GROUP)), lifecycleState: 'Terminating:Wait' };
+    endpoint.instances.set(ONE, instance);
+    const complete = (changes: object) =>
+      autoScaling.send(new CompleteLifecycleActionCommand({ ...WAITING, InstanceId: ONE, ...changes }));
+    for (const changes of [
+      { InstanceId: TWO },
+      { InstanceId: UNKNOWN },
+      { AutoScalingGroupName: 'another' },
+      { LifecycleHookName: '' },
+      { LifecycleActionResult: '' },
+    ]) {
+      await expect(complete(changes)).rejects.toMatchObject(VALIDATION_ERROR);
+      expect(instance.lifecycleState).toBe('Terminating:Wait');
+    }
+    await complete({});
+    expect(instance.lifecycleState).toBe('Terminating:Proceed');
+    const message = `No active Lifecycle Action found with instance ID ${ONE}`;
+    await expect(complete({})).rejects.toMatchObject({ ...VALIDATION_ERROR, message });
+    expect(endpoint.calls.map(({ outcome }) => outcome)).toEqual([400, 400, 400, 400, 400, 200, 400]);
+  });
+
+  it.for(['InService', 'Terminating:Proceed', 'Warmed:Pending:Wait', undefined])(
+    'does not end a wait in the state %s',
+    async (lifecycleState, { autoScaling, endpoint }) => {
+      endpoint.instances.set(ONE, { tags: new Map(Object.entries(GROUP)), ...(lifecycleState && { lifecycleState }) });
+      const completing = autoScaling.send(new CompleteLifecycleActionCommand({ ...WAITING, InstanceId: ONE }));
+      await expect(completing).rejects.toMatchObject(VALIDATION_ERROR);
+    },
+  );
+
+  it('answers a fault in its own XML', async ({ autoScaling, endpoint }) => {
+    endpoint.faults.push({ status: 403, code: 'AccessDenied' });
+    const completing = autoScaling.send(new CompleteLifecycleActionCommand({ ...WAITING, InstanceId: ONE }));
+    await expect(completing).rejects.toMatchObject({ name: 'AccessDenied', $metadata: { httpStatusCode: 403 } });
+  });
+});
+
+it('answers an internal error of its own with the message', async ({ create, endpoint }) => {
+  vi.spyOn(endpoint.instances, 'get').mockImplementation(() => {
+    throw new RangeError('out of memory');
+  });
+  await expect(create([ONE], DRAIN)).rejects.toMatchObject({
+    name: 'InternalError',
+    message: 'RangeError: out of memory',
+    $metadata: { httpStatusCode: 500 },
+  });
+  expect(endpoint.calls.map(({ outcome }) => outcome)).toEqual([500]);
 });
 
 it('records each call with its key, time and outcome', async ({ create, endpoint }) => {

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { AUTO_SCALING_ACTIONS } from './auto-scaling.ts';
 import { ACTIONS, type Instance } from './ec2-instances.ts';
-import { Ec2Error, sendAutoScalingResult, sendError, sendSuccess } from './ec2-query.ts';
+import { AUTO_SCALING_PROTOCOL, EC2_PROTOCOL, Ec2Error, type Protocol } from './ec2-query.ts';
 
 export interface Call {
   readonly action: string;
@@ -19,7 +19,7 @@ export interface Call {
 }
 
 /**
- * A fault of one call: an error in EC2's own XML, a page from a proxy, a connection reset, no answer at all, or an answer
+ * A fault of one call: an error in the service's own XML, a page from a proxy, a connection reset, no answer at all, or an answer
  * that stops or is reset in its body.
  */
 export type Fault =
@@ -47,9 +47,12 @@ export interface TokenBucket {
   readonly refillPerSecond: number;
 }
 
+const EC2 = [ACTIONS, EC2_PROTOCOL] as const;
+const AUTO_SCALING = [AUTO_SCALING_ACTIONS, AUTO_SCALING_PROTOCOL] as const;
+
 /**
- * Starts an EC2 endpoint on the loopback interface that keeps instances and tags in memory. It speaks EC2's query
- * protocol, and does not check signatures.
+ * Starts an endpoint of EC2 and Auto Scaling on the loopback interface that keeps instances and tags in memory. The endpoint
+ * speaks the query protocol, and does not check signatures.
  * @param bucket throttles calls. Without a bucket, nothing is throttled.
  */
 export async function startEc2Endpoint(bucket?: TokenBucket): Promise<Ec2Endpoint> {
@@ -63,30 +66,25 @@ export async function startEc2Endpoint(bucket?: TokenBucket): Promise<Ec2Endpoin
     const sessionToken = request.headers['x-amz-security-token']?.toString();
     const call: Call = { action, parameters, accessKeyId, sessionToken, at: performance.now() - started, outcome: 0 };
     endpoint.calls.push(call);
+    const [actions, protocol] = action in AUTO_SCALING_ACTIONS ? AUTO_SCALING : EC2;
     const fault = endpoint.faults.shift() ?? endpoint.lastingFault;
     if (fault) {
       call.outcome = fault;
-      answerFault(fault, response);
+      answerFault(fault, protocol, response);
       return;
     }
     try {
       if (!takeToken()) throw new Ec2Error('RequestLimitExceeded', 'Request limit exceeded.', 503);
-      const run = ACTIONS[action];
-      const runAutoScaling = AUTO_SCALING_ACTIONS[action];
-      if (runAutoScaling) {
-        const result = runAutoScaling(parameters, endpoint.instances);
-        call.outcome = 200;
-        sendAutoScalingResult(response, action, result);
-        return;
-      }
+      const run = actions[action];
       if (!run) throw new Ec2Error('InvalidAction', `The action ${action} is not valid for this web service.`);
       const content = run(parameters, endpoint.instances);
       call.outcome = 200;
-      sendSuccess(response, action, content);
+      sendXml(response, 200, protocol.success(action, content));
     } catch (error) {
-      if (!(error instanceof Ec2Error)) throw error;
-      call.outcome = error.status;
-      sendError(response, error);
+      // Any other error is a fault of this endpoint.
+      const answered = error instanceof Ec2Error ? error : new Ec2Error('InternalError', String(error), 500);
+      call.outcome = answered.status;
+      sendXml(response, answered.status, protocol.error(answered));
     }
   }
 
@@ -131,7 +129,7 @@ export function fill({ capacity, refillPerSecond }: TokenBucket, now = () => per
   };
 }
 
-function answerFault(fault: Fault, response: ServerResponse): void {
+function answerFault(fault: Fault, protocol: Protocol, response: ServerResponse): void {
   if (fault === 'hang') return;
   if (fault === 'reset') {
     response.socket?.resetAndDestroy();
@@ -143,6 +141,12 @@ function answerFault(fault: Fault, response: ServerResponse): void {
   } else if ('html' in fault) {
     response.writeHead(fault.status, { 'content-type': 'text/html' }).end(fault.html);
   } else {
-    sendError(response, new Ec2Error(fault.code, `${fault.code}, a fault that a test asked for`, fault.status));
+    const error = new Ec2Error(fault.code, `${fault.code}, a fault that a test asked for`, fault.status);
+    sendXml(response, fault.status, protocol.error(error));
   }
+}
+
+function sendXml(response: ServerResponse, status: number, xml: string): void {
+  response.writeHead(status, { 'content-type': 'text/xml;charset=UTF-8' });
+  response.end(`<?xml version="1.0" encoding="UTF-8"?>\n${xml}`);
 }

@@ -1,4 +1,4 @@
-import { Ec2Error, escapeXml, list } from './ec2-query.ts';
+import { Ec2Error, element, list } from './ec2-query.ts';
 
 /** An instance of this endpoint. Calls read this object, so a test may change the object. */
 export interface Instance {
@@ -70,17 +70,23 @@ function matchesFilters(parameters: URLSearchParams) {
   for (let n = 1; parameters.has(`Filter.${n}.Name`); n += 1) {
     filters.push({ name: parameters.get(`Filter.${n}.Name`) ?? '', values: list(parameters, `Filter.${n}.Value`) });
   }
-  return ([id, { tags, state = 'running' }]: [string, Instance]): boolean =>
+  return (instance: [string, Instance]): boolean =>
     filters.every(({ name, values }) => {
-      if (name.startsWith('tag:')) {
-        const actual = tags.get(name.slice('tag:'.length));
-        return actual !== undefined && values.some((value) => matchesWildcards(value, actual));
-      }
-      if (name === 'tag-key') return values.some((key) => tags.has(key));
-      if (name === 'instance-id') return values.includes(id);
-      if (name === 'instance-state-name') return values.includes(state);
-      throw new Ec2Error('InvalidParameterValue', `The filter '${name}' is invalid`);
+      const actuals = actualsOf(name, instance);
+      return values.some((value) => actuals.some((actual) => matchesWildcards(value, actual)));
     });
+}
+
+/** What a filter of this name compares. */
+function actualsOf(filter: string, [id, { tags, state = 'running' }]: [string, Instance]): string[] {
+  if (filter.startsWith('tag:')) {
+    const actual = tags.get(filter.slice('tag:'.length));
+    return actual === undefined ? [] : [actual];
+  }
+  if (filter === 'tag-key') return [...tags.keys()];
+  if (filter === 'instance-id') return [id];
+  if (filter === 'instance-state-name') return [state];
+  throw new Ec2Error('InvalidParameterValue', `The filter '${filter}' is invalid`);
 }
 
 /**
@@ -96,13 +102,14 @@ function matchesWildcards(pattern: string, actual: string): boolean {
   return new RegExp(`^${source}$`, 'su').test(actual);
 }
 
-function instanceXml([id, { tags, state = 'running', ...addresses }]: [string, Instance]): string {
-  const { privateIpAddress, ipv6Address } = addresses;
-  const ipv4Xml = privateIpAddress ? `<privateIpAddress>${escapeXml(privateIpAddress)}</privateIpAddress>` : '';
-  const ipv6Xml = ipv6Address ? `<ipv6Address>${escapeXml(ipv6Address)}</ipv6Address>` : '';
-  const tagItems = [...tags].map(
-    ([key, value]) => `<item><key>${escapeXml(key)}</key><value>${escapeXml(value)}</value></item>`,
-  );
-  const stateXml = `<instanceState><name>${state}</name></instanceState>`;
-  return `<item><instanceId>${escapeXml(id)}</instanceId>${stateXml}${ipv4Xml}${ipv6Xml}<tagSet>${tagItems.join('')}</tagSet></item>`;
+function instanceXml([id, { tags, state = 'running', privateIpAddress, ipv6Address }]: [string, Instance]): string {
+  const tagItems = [...tags].map(([key, value]) => `<item>${element('key', key)}${element('value', value)}</item>`);
+  const fields = [
+    element('instanceId', id),
+    `<instanceState>${element('name', state)}</instanceState>`,
+    element('privateIpAddress', privateIpAddress || undefined),
+    element('ipv6Address', ipv6Address || undefined),
+    `<tagSet>${tagItems.join('')}</tagSet>`,
+  ];
+  return `<item>${fields.join('')}</item>`;
 }

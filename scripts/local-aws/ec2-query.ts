@@ -1,8 +1,7 @@
 // EC2's query protocol: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/Query-Requests.html
 import { randomUUID } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
 
-/** An error that EC2 answers with: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html */
+/** An error that EC2 or Auto Scaling answers with: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html */
 export class Ec2Error extends Error {
   readonly code: string;
   readonly status: number;
@@ -24,29 +23,44 @@ export function list(parameters: URLSearchParams, name: string): string[] {
   }
 }
 
-export function escapeXml(content: string): string {
+/** An element of XML; an empty text if the content is undefined. */
+export function element(name: string, content: string | undefined): string {
+  return content === undefined ? '' : `<${name}>${escapeXml(content)}</${name}>`;
+}
+
+function escapeXml(content: string): string {
   return content.replace(/[<>&"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-export function sendSuccess(response: ServerResponse, action: string, content: string): void {
-  const xmlns = 'http://ec2.amazonaws.com/doc/2016-11-15/';
-  const requestId = `<requestId>${randomUUID()}</requestId>`;
-  send(response, 200, `<${action}Response xmlns="${xmlns}">${requestId}${content}</${action}Response>`);
+/** How a service writes its answers. */
+export interface Protocol {
+  success(action: string, content: string): string;
+  error(error: Ec2Error): string;
 }
 
-export function sendAutoScalingResult(response: ServerResponse, action: string, content: string): void {
-  const xmlns = 'http://autoscaling.amazonaws.com/doc/2011-01-01/';
-  const metadata = `<ResponseMetadata><RequestId>${randomUUID()}</RequestId></ResponseMetadata>`;
-  const result = `<${action}Result>${content}</${action}Result>`;
-  send(response, 200, `<${action}Response xmlns="${xmlns}">${result}${metadata}</${action}Response>`);
-}
+export const EC2_PROTOCOL: Protocol = {
+  success(action, content) {
+    const requestId = `<requestId>${randomUUID()}</requestId>`;
+    return `<${action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">${requestId}${content}</${action}Response>`;
+  },
+  error({ code, message }) {
+    const error = `<Error>${element('Code', code)}${element('Message', message)}</Error>`;
+    return `<Response><Errors>${error}</Errors><RequestID>${randomUUID()}</RequestID></Response>`;
+  },
+};
 
-export function sendError(response: ServerResponse, { code, message, status }: Ec2Error): void {
-  const error = `<Error><Code>${code}</Code><Message>${escapeXml(message)}</Message></Error>`;
-  send(response, status, `<Response><Errors>${error}</Errors><RequestID>${randomUUID()}</RequestID></Response>`);
-}
+const AUTO_SCALING_XMLNS = 'xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/"';
 
-function send(response: ServerResponse, status: number, xml: string): void {
-  response.writeHead(status, { 'content-type': 'text/xml;charset=UTF-8' });
-  response.end(`<?xml version="1.0" encoding="UTF-8"?>\n${xml}`);
-}
+/** https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html */
+export const AUTO_SCALING_PROTOCOL: Protocol = {
+  success(action, content) {
+    const result = `<${action}Result>${content}</${action}Result>`;
+    const metadata = `<ResponseMetadata><RequestId>${randomUUID()}</RequestId></ResponseMetadata>`;
+    return `<${action}Response ${AUTO_SCALING_XMLNS}>${result}${metadata}</${action}Response>`;
+  },
+  error({ code, message, status }) {
+    const type = `<Type>${status < 500 ? 'Sender' : 'Receiver'}</Type>`;
+    const error = `<Error>${type}${element('Code', code)}${element('Message', message)}</Error>`;
+    return `<ErrorResponse ${AUTO_SCALING_XMLNS}>${error}<RequestId>${randomUUID()}</RequestId></ErrorResponse>`;
+  },
+};

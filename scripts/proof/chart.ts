@@ -1,6 +1,6 @@
 import type { Evaluated } from './figures.ts';
 import type { Plan } from './plan.ts';
-import { SCENARIOS, type ScaleIn } from './scenario.ts';
+import { hasFunction, SCENARIOS, type ScaleIn } from './scenario.ts';
 
 // Pixels.
 const WIDTH = 880;
@@ -80,7 +80,7 @@ ${caption(outcomes, isProved, bottom + AXIS + 6)}
 
 function caption(outcomes: readonly Evaluated[], isProved: boolean, y: number): string {
   if (!isProved) return text(LEFT, y, 'not proved', `font-size="13" font-weight="600" fill="${RED}"`);
-  if (!outcomes.some(({ name }) => name === 'function')) return '';
+  if (!outcomes.some(({ name }) => hasFunction(name))) return '';
   const proved =
     'With the function no request is lost: a server is first tagged, then taken out of HAProxy, and only then killed.';
   return text(LEFT, y, proved, `font-size="13" fill="${INK}"`);

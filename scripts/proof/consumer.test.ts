@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
+import { useFakeTime } from '../../test/helpers/fake-time.ts';
 import { runEvery } from './consumer.ts';
+
+vi.mock('node:timers/promises', () => import('./fake-sleep.ts'));
 
 describe('a run at every interval', () => {
   test('fails at its start when the first run does', async () => {
@@ -20,6 +23,20 @@ describe('a run at every interval', () => {
     await vi.waitFor(() => expect(other.mock.calls.length).toBeGreaterThan(2), 10_000);
     await later.stop();
     expect(runs).not.toHaveBeenCalled();
+  });
+
+  test('follows a run that took several intervals at once, and only once', async () => {
+    useFakeTime();
+    const begun: number[] = [];
+    const start = performance.now();
+    const consumer = await runEvery(1000, async () => {
+      begun.push(performance.now() - start);
+      if (begun.length === 2) await new Promise((resolve) => setTimeout(resolve, 3500));
+    });
+    await vi.advanceTimersByTimeAsync(6600);
+    await consumer.stop();
+    // A timer takes 1 ms at least.
+    expect(begun).toEqual([0, 1000, 4501, 5501, 6501]);
   });
 
   test('is waited for when it is stopped', async () => {

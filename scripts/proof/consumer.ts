@@ -1,4 +1,4 @@
-import { setInterval } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { HaproxyFiles } from '../haproxy.ts';
 
 /** A program that reads the removal tag and takes tagged instances out of HAProxy. */
@@ -12,13 +12,19 @@ export interface Consumer {
   /** Whether the consumer reloads HAProxy. A reload leaves an old worker, which serves kept-alive connections. */
   readonly reloads: boolean;
   /**
+   * The shortest time from one look at HAProxy to the next, in milliseconds. Only a consumer that can end the wait of the
+   * lifecycle hook has this time.
+   */
+  readonly lookEveryMs?: number;
+  /**
    * Looks for the programs that the consumer needs beside HAProxy.
    * @returns the version of the consumer, such as "Chef Infra Client 18.11.11".
    * @throws Error with one sentence that names a missing program and says how to install the program.
    */
   requirement(environment: NodeJS.ProcessEnv): Promise<string>;
   /**
-   * Starts the consumer of one HAProxy. Each HAProxy gets its own consumer; the consumers start at different times.
+   * Starts the consumer of one HAProxy. Each HAProxy gets its own consumer; the consumers start at different times. One
+   * consumer serves all HAProxies if it has to end the wait, because only then it knows when nobody is connected.
    * @returns after the first run: the consumer has asked EC2 and changed HAProxy.
    * @throws Error when the first run fails.
    */
@@ -45,6 +51,10 @@ export interface RunningConsumer {
 export interface Surroundings extends HaproxyFiles {
   /** The configuration without the server lines, which belong at its end. */
   readonly staticConfiguration: string;
+  /** The stats sockets of all HAProxies that the consumer serves: its own, and with `completeHook` those of all HAProxies. */
+  readonly statsSockets: readonly string[];
+  /** The lifecycle hook whose wait the consumer ends. If it is absent, the consumer never ends a wait. */
+  readonly completeHook?: string;
   /** The port of every server. */
   readonly serverPort: number;
   /** The Auto Scaling group of the instances. */
@@ -59,10 +69,12 @@ export interface Surroundings extends HaproxyFiles {
 }
 
 /**
- * Calls `run` at once, and again after every interval, as a timer of systemd does.
+ * Calls `run` at once, and again after every interval, as a timer of systemd does. After a run that took several intervals,
+ * the next run starts at once, and is the only one.
  * @throws the error of the first run. An error of a later run becomes a failure.
  */
 export async function runEvery(intervalMs: number, run: () => Promise<void>): Promise<RunningConsumer> {
+  let due = performance.now() + intervalMs;
   await run();
   const failures: string[] = [];
   const end = new AbortController();
@@ -70,7 +82,9 @@ export async function runEvery(intervalMs: number, run: () => Promise<void>): Pr
   const running = keepRunning().catch(() => {});
 
   async function keepRunning(): Promise<void> {
-    for await (const _ of setInterval(intervalMs, undefined, { signal: end.signal })) {
+    for (;;) {
+      await sleep(Math.max(0, due - performance.now()), undefined, { signal: end.signal });
+      due = Math.max(due, performance.now()) + intervalMs;
       await run().catch((error: Error) => failures.push(error.message));
     }
   }

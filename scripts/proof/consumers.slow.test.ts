@@ -7,6 +7,7 @@ import { freePort } from '../free-port.ts';
 import { type Ec2Endpoint, startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
 import type { Instance } from '../local-aws/ec2-instances.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
+import { consumerThatRan, recordCommands } from './commands.ts';
 import type { Consumer } from './consumer.ts';
 import { chef } from './consumers/chef.ts';
 import { own } from './consumers/own.ts';
@@ -43,7 +44,7 @@ describe.skipIf(skipped)('a consumer', () => {
     );
   });
 
-  const name = '$name takes a tagged instance out, and adds none that does not serve';
+  const name = '$name takes a tagged instance out, adds none that does not serve, and reports a later run that fails';
   test.for([own, runtimeApi, script])(name, takesATaggedInstanceOut);
   test.skipIf(chefSkipped).for([chef])(name, takesATaggedInstanceOut);
 
@@ -58,9 +59,14 @@ describe.skipIf(skipped)('a consumer', () => {
     const haproxy = cleanup.adopt(await startLoadBalancer(options, servers), ({ stop }) => stop());
     const environment = awsCli(ec2.url) as Record<string, string>;
     const surroundings = { ...surroundingsIn(folder), ...haproxy, ec2Url: ec2.url, environment };
-    const { failures } = cleanup.adopt(await consumer.start(surroundings), ({ stop }) => stop());
+    const commands = new Set<string>();
+    const starting = recordCommands(commands, () => consumer.start(surroundings));
+    const { failures } = cleanup.adopt(await starting, ({ stop }) => stop());
     await vi.waitFor(async () => expect(await haproxy.serversInPlace()).toEqual(new Set([A])), 60_000);
     expect(failures).toEqual([]);
+    expect(consumerThatRan(consumer.name, commands)).toBe(consumer.name);
+    ec2.lastingFault = { status: 403, code: 'UnauthorizedOperation' };
+    await vi.waitFor(() => expect(failures).not.toEqual([]), 60_000);
   }
 });
 

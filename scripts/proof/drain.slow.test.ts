@@ -8,9 +8,12 @@ import { zipSync } from 'fflate';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { skippedWithout } from '../../test/helpers/programs.ts';
 import { fakeTerminal } from '../../test/helpers/terminal.ts';
+import { bundle } from '../bundle.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { own } from './consumers/own.ts';
+import { runtimeApi } from './consumers/runtime-api.ts';
 import { main } from './drain.ts';
+import { endingConsumer } from './ending-consumer.ts';
 import { evaluate, type Figures } from './figures.ts';
 import { planFor } from './plan.ts';
 import { runScenario } from './scenario.ts';
@@ -61,7 +64,7 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run dra
   test('a function that sets no tag proves nothing', async () => {
     const source = 'exports.handler = async () => {};';
     const outcome = await runScenario('function', {
-      plan: planFor(own, true, 500),
+      plan: planFor(own, { short: true, heartbeatMs: 500 }),
       haproxies: 1,
       consumer: own,
       zip: zipSync({ 'index.js': new TextEncoder().encode(source) }),
@@ -70,9 +73,60 @@ describe.skipIf(skippedWithout({ haproxy: '-v' }, 'npm run drain'))('npm run dra
       signal: new AbortController().signal,
       onProgress() {},
     });
-    const problems = problemsOf({ plan: planFor(own, true, 500), consumer: own }, [evaluate(outcome)]);
+    const problems = problemsOf({ plan: planFor(own, { short: true, heartbeatMs: 500 }), consumer: own }, [
+      evaluate(outcome),
+    ]);
     expect(problems[0]).toContain('with the function: the function set no tag on i-');
     expect(problems[1]).toMatch(/[1-9]\d* of \d+ requests lost/);
+  });
+
+  test.for([
+    ['two looks at both HAProxies', { looks: 2, haproxies: 2 }, []],
+    [
+      'one look at both HAProxies',
+      { looks: 1, haproxies: 2 },
+      ['ended the wait before two looks in a row at every HAProxy found no connection to'],
+    ],
+    [
+      'two looks at the first HAProxy alone',
+      { looks: 2, haproxies: 1 },
+      [
+        '1 of 901 requests lost',
+        'ended the wait while an HAProxy still used',
+        'ended the wait before two looks in a row at every HAProxy found no connection to',
+      ],
+    ],
+  ] as const)('a consumer that ends the wait after %s is judged', async ([, care, expected]) => {
+    const consumer = endingConsumer(care);
+    const plan = {
+      requestsPerSecond: 100,
+      servers: 4,
+      heartbeatMs: 6000,
+      scaleInsAt: [300, 300],
+      returnAt: 6800,
+      loadMs: 9000,
+    };
+    const outcome = await runScenario('complete', {
+      ...{ plan, haproxies: 2, consumer, folder, environment: process.env },
+      zip: (await bundle()).zip,
+      signal: new AbortController().signal,
+      onProgress() {},
+    });
+    const problems = problemsOf({ plan, consumer }, [evaluate(outcome)]);
+    const aboutTheWait = problems.filter((problem) => /wait of|ended the wait|lost|failed/.test(problem));
+    expect(aboutTheWait.map((problem) => problem.replace(/^[^:]*: (the consumer )?/, ''))).toEqual(
+      expected.map((problem) => expect.stringMatching(`^${problem}`)),
+    );
+  });
+
+  test('the script ends the wait for two HAProxies, and no request is lost', async () => {
+    const options = ['--short', '--json', '--consumer', 'runtime-api', '--haproxies', '2', '--scenario', 'complete'];
+    const { code, out, err } = await drain(...options);
+    expect({ code, err }).toEqual({ code: 0, err: expect.not.stringContaining('not proved') });
+    const script = expect.stringMatching(/^examples\/runtime-api\/drain-tagged-servers.sh web .*-1\/.* .*-2\/[^ ]*$/);
+    const { scenarios } = JSON.parse(out);
+    expect(scenarios).toEqual([expect.objectContaining({ name: 'complete', lost: 0, commands: [script] })]);
+    expect(scenarios[0].waitMs.median).toBeLessThan(planFor(runtimeApi, { completes: true }).heartbeatMs);
   });
 
   // The whole load takes 68 s, so the timeout fails a command that goes on.

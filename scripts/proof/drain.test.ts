@@ -3,28 +3,47 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fakeTerminal } from '../../test/helpers/terminal.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
+import { consumerThatRan } from './commands.ts';
+import { chef } from './consumers/chef.ts';
+import { own } from './consumers/own.ts';
+import { runtimeApi } from './consumers/runtime-api.ts';
+import { script } from './consumers/script.ts';
 import { main } from './drain.ts';
-import { type Given, outcome } from './fixtures.ts';
+import { type Given, ON_TIME, outcome } from './fixtures.ts';
 import type { ScenarioName } from './scenario.ts';
 import type { StageOptions } from './stage.ts';
 
 vi.mock('../bundle.ts', () => ({ bundle: async () => ({ zip: new Uint8Array() }) }));
+
+/** What each consumer starts. The real start tells which consumer a scenario gets, whatever its name says. */
+const COMMANDS = new Map<unknown, string[]>([
+  [own.start, []],
+  [chef.start, ['bundle exec chef-client']],
+  [runtimeApi.start, ['examples/runtime-api/drain-tagged-servers.sh web']],
+  [script.start, ['examples/script/update-haproxy.sh web']],
+]);
+
+/** The number of HAProxies in each scenario. */
+const haproxiesOf = new Map<ScenarioName, number>();
 
 /** What happens in the scenarios, which are made up here. */
 const given: Partial<Record<ScenarioName, Given>> = {};
 vi.mock('./scenario.ts', async (original) => ({
   ...(await original<typeof import('./scenario.ts')>()),
   runScenario: async (name: ScenarioName, { consumer, haproxies }: StageOptions) => {
-    const consumerName = haproxies > 1 ? `${haproxies} ${consumer.name}` : consumer.name;
-    return { ...outcome(name, given[name]), consumer: consumerName };
+    haproxiesOf.set(name, haproxies);
+    const commands = COMMANDS.get(consumer.start) ?? [];
+    return { ...outcome(name, { consumer: consumerThatRan(consumer.name, commands), ...given[name] }), commands };
   },
 }));
 
 test.for([
   ['--heartbeat long', '--heartbeat is "long"; expected seconds, more than 0 and at most 60'],
   ['--heartbeat 0', '--heartbeat is "0"; expected seconds, more than 0 and at most 60'],
-  ['--scenario none', '--scenario is "none"; expected one of nothing, careful, function'],
+  ['--scenario none', '--scenario is "none"; expected one of nothing, careful, function, complete'],
   ['--consumer none', '--consumer is "none"; expected one of own, chef, runtime-api, script'],
+  ['--complete', '--consumer is "own"; expected runtime-api with --complete, to end the wait'],
+  ['--scenario complete --consumer script', '--consumer is "script"; expected runtime-api with --complete'],
   ['--haproxies 0', '--haproxies is "0"; expected a number from 1 to 4'],
   ['--haproxies 1.5', '--haproxies is "1.5"; expected a number from 1 to 4'],
 ] as const)('%s is refused', async ([options, reason]) => {
@@ -41,6 +60,7 @@ describe('the command', () => {
     await givenProgram('haproxy', 'HAProxy version 9.9');
     await givenProgram('aws', 'aws-cli/2.9.19 Python/3.11.2');
     await givenProgram('socat', 'socat by Gerhard Rieger\nsocat version 1.7');
+    await givenProgram('bundle', 'Chef Infra Client: 18.11.11');
     Object.assign(given, { nothing: { lost: 3 }, careful: { lost: 1 }, function: { lost: 0 } });
   });
   afterEach(() => removeFolder());
@@ -54,7 +74,8 @@ describe('the command', () => {
       expect.stringMatching(/^in each scenario 400 requests a second for 73.9 s, 10 of 12 servers leave/),
       expect.stringMatching(/^heartbeat timeout 9 s; it has to be at least .* = 8.90 s$/),
     ]);
-    expect(lines).toContainEqual(expect.stringMatching(/^consumer +2 own +2 own +2 runtime-api$/));
+    expect(lines).toContainEqual(expect.stringMatching(/^consumer +own +own +runtime-api$/));
+    expect([...haproxiesOf.values()]).toEqual([2, 2, 2]);
     expect(lines).toContainEqual(expect.stringMatching(/^lost +3 +1 +0$/));
     expect(lines).toContainEqual(expect.stringMatching(/^ +502 Bad Gateway +3 +1 +0$/));
     expect(svg.match(/>\d+ of \d+ requests lost</g)).toEqual([
@@ -64,6 +85,38 @@ describe('the command', () => {
     ]);
     expect(svg).toContain('>With the function no request is lost');
     expect(svg).not.toContain('not proved');
+  });
+
+  test.for([
+    ['own', 'part of the proof'],
+    ['chef', 'Chef Infra Client 18.11.11'],
+    ['runtime-api', 'AWS CLI 2.9.19, socat 1.7'],
+    ['script', 'AWS CLI 2.9.19'],
+  ] as const)('runs the consumer %s', async ([name, consumerVersion]) => {
+    const { code, out, err } = await drain('--consumer', name, '--scenario', 'function', '--json', '--short');
+    expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining(`consumer: ${name}, ${consumerVersion}\n`) });
+    expect(JSON.parse(out)).toMatchObject({ consumer: name, consumerVersion, scenarios: [{ consumer: name }] });
+  });
+
+  test('adds a scenario with --complete, and shows how long an instance waits with and without it', async () => {
+    given.complete = { scaleIns: [{ ...ON_TIME, killedAt: 3000, completion: { wasIdle: true, seenIdleMs: 1000 } }] };
+    const { code, lines, err, svg } = await drain('--consumer', 'runtime-api', '--complete', '--short');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(lines).toContainEqual(
+      expect.stringMatching(
+        /^heartbeat timeout 20.9 s; it has to be at least .* = 8.90 s, and 12 s more, in which the/,
+      ),
+    );
+    expect(lines).toContainEqual(expect.stringMatching(/^consumer +own +own +runtime-api +runtime-api$/));
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^wait of an instance, median +4,000 ms +4,000 ms +4,000 ms +2,000 ms$/),
+    );
+    expect(svg).toContain('>with the function, wait ended by the consumer<');
+    const only = await drain('--consumer', 'runtime-api', '--complete', '--scenario', 'complete', '--json');
+    expect(JSON.parse(only.out).scenarios).toEqual([
+      expect.objectContaining({ name: 'complete', waitMs: { median: 2000, longest: 2000 } }),
+    ]);
+    expect(only.svg).toContain('>With the function no request is lost');
   });
 
   test('neither names nor needs a consumer that does not run, and prints only JSON with --json', async () => {
@@ -116,7 +169,7 @@ describe('the command', () => {
   async function drain(...args: string[]) {
     const chart = join(folder, 'drain.svg');
     const { terminal, printed } = fakeTerminal();
-    const code = await main([...args, '--chart', chart], { PATH: folder }, terminal);
+    const code = await main([...args, '--chart', chart], { PATH: folder, CHEF_LICENSE: 'accept' }, terminal);
     return { code, ...printed, lines: printed.out.split('\n'), svg: await readFile(chart, 'utf8') };
   }
 });

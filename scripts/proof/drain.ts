@@ -12,12 +12,16 @@ import { own } from './consumers/own.ts';
 import { runtimeApi } from './consumers/runtime-api.ts';
 import { script } from './consumers/script.ts';
 import { type Evaluated, evaluate, tableOf } from './figures.ts';
-import { heartbeatArithmetic, planFor } from './plan.ts';
-import { runScenario, SCENARIOS, type ScenarioName } from './scenario.ts';
+import { endOfWaitMs, heartbeatArithmetic, planFor } from './plan.ts';
+import { hasFunction, runScenario, SCENARIOS, type ScenarioName } from './scenario.ts';
 import { problemsOf } from './verdict.ts';
 
 const CONSUMERS: readonly Consumer[] = [own, chef, runtimeApi, script];
 const CONSUMER_NAMES = CONSUMERS.map(({ name }) => name).join(', ');
+const ENDING_THE_WAIT = CONSUMERS.filter(({ lookEveryMs }) => lookEveryMs !== undefined)
+  .map(({ name }) => name)
+  .join(', ');
+const USUAL_SCENARIOS = Object.keys(SCENARIOS).filter((name) => name !== 'complete');
 const SCENARIO_NAMES = Object.keys(SCENARIOS).join(', ');
 const MOST_HAPROXIES = 4;
 const LONGEST_HEARTBEAT_S = 60;
@@ -29,6 +33,8 @@ Counts the requests that a real HAProxy loses while servers are scaled in, witho
   --consumer NAME      program that reads the tag in the scenario with the function:
                        ${CONSUMER_NAMES}; default: ${own.name}
   --haproxies N        number of HAProxies that share the load, 1 to ${MOST_HAPROXIES}; default: 1
+  --complete           a further scenario: the consumer ends the wait of an instance when nobody is connected
+                       (only with --consumer ${ENDING_THE_WAIT})
   --scenario NAME      only this scenario: ${SCENARIO_NAMES} (may be repeated)
   --heartbeat SECONDS  heartbeat timeout of the lifecycle hook; default: what the consumer needs
   --chart FILE         file for the chart; default: dist/drain.svg
@@ -48,14 +54,15 @@ export async function main(
   const { json, haproxies, scenarios } = options;
   const { signal } = terminal;
   const say = json ? terminal.err : terminal.out;
-  const plan = planFor(options.consumer, options.short, options.heartbeatMs);
+  const completes = scenarios.includes('complete');
+  const plan = planFor(options.consumer, { short: options.short, heartbeatMs: options.heartbeatMs, completes });
   const haproxy = programVersion(['haproxy', '-v'], environment);
-  const consumer = scenarios.includes('function') ? options.consumer : own;
+  const consumer = scenarios.some(hasFunction) ? options.consumer : own;
   const consumerVersion = await consumer.requirement(environment);
   signal.throwIfAborted();
   const several = haproxies > 1 ? `, ${haproxies} of them` : '';
   say(`HAProxy ${haproxy}${several}; consumer: ${consumer.name}, ${consumerVersion}`);
-  const comparisons = scenarios.filter((name) => name !== 'function').map((name) => SCENARIOS[name]);
+  const comparisons = scenarios.filter((name) => !hasFunction(name)).map((name) => SCENARIOS[name]);
   if (consumer !== own && comparisons.length > 0) {
     const interval = `${own.intervalMs / 1000} s`;
     say(
@@ -66,9 +73,10 @@ export async function main(
     `in each scenario ${plan.requestsPerSecond} requests a second for ${(plan.loadMs / 1000).toFixed(1)} s, ` +
       `${plan.scaleInsAt.length} of ${plan.servers} servers leave, one comes back`,
   );
-  if (scenarios.includes('function')) {
+  if (scenarios.some(hasFunction)) {
     const needed = heartbeatArithmetic(consumer).sentence;
-    say(`heartbeat timeout ${plan.heartbeatMs / 1000} s; it has to be at least ${needed}`);
+    const more = completes ? `, and ${endOfWaitMs(consumer) / 1000} s more, in which the consumer ends the wait` : '';
+    say(`heartbeat timeout ${plan.heartbeatMs / 1000} s; it has to be at least ${needed}${more}`);
   }
   const { zip } = await bundle();
 
@@ -78,12 +86,13 @@ export async function main(
     // A new folder for each scenario, because old files could mislead the consumer.
     await using folder = await temporaryFolder('drain-');
     // A comparison needs a consumer that drops dead servers from haproxy.cfg, and not every consumer does.
-    const stage = { plan, haproxies, consumer: name === 'function' ? consumer : own, zip, folder: folder.path };
+    const stage = { plan, haproxies, consumer: hasFunction(name) ? consumer : own, zip, folder: folder.path };
     outcomes.push(evaluate(await runScenario(name, { ...stage, environment, signal, onProgress })));
   }
   const figures = outcomes.map((outcome) => outcome.figures);
   say(`\n${tableOf(figures)}\n`);
-  const about = { consumer: consumer.name, consumerVersion, haproxy, haproxies };
+  const ran = outcomes.find(({ name }) => hasFunction(name))?.consumer ?? own.name;
+  const about = { consumer: ran, consumerVersion, haproxy, haproxies };
   if (json) terminal.out(JSON.stringify({ ...about, scenarios: figures }));
   const problems = problemsOf({ plan, consumer }, outcomes);
   for (const problem of problems) terminal.err(styleText('red', `not proved: ${problem}`));
@@ -119,8 +128,9 @@ function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv) {
       short: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       consumer: { type: 'string', default: own.name },
+      complete: { type: 'boolean', default: false },
       haproxies: { type: 'string', default: '1' },
-      scenario: { type: 'string', multiple: true, default: Object.keys(SCENARIOS) },
+      scenario: { type: 'string', multiple: true, default: USUAL_SCENARIOS },
       heartbeat: { type: 'string' },
       help: { type: 'boolean', default: false },
       chart: { type: 'string' },
@@ -139,6 +149,10 @@ function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv) {
     if (!Object.hasOwn(SCENARIOS, name)) throw unexpected('scenario', name, `one of ${SCENARIO_NAMES}`);
     return name as ScenarioName;
   });
+  if (values.complete && !scenarios.includes('complete')) scenarios.push('complete');
+  if (scenarios.includes('complete') && consumer.lookEveryMs === undefined) {
+    throw unexpected('consumer', values.consumer, `${ENDING_THE_WAIT} with --complete, to end the wait`);
+  }
   const seconds = Number(heartbeat);
   if (heartbeat !== undefined && !(seconds > 0 && seconds <= LONGEST_HEARTBEAT_S)) {
     throw unexpected('heartbeat', heartbeat, `seconds, more than 0 and at most ${LONGEST_HEARTBEAT_S}`);

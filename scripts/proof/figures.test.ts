@@ -31,9 +31,11 @@ test('times from the hook to the tag, and from the tag to out of HAProxy, have a
     hookAt: 500,
     taggedAt: 500 + tag,
     outAt: 500 + tag + tag * 100,
+    killedAt: 1500 + tag * 100,
   }));
   expect(outcome('function', { scaleIns }).figures).toMatchObject({
     hookToTagMs: { median: 20, longest: 30 },
     tagToOutMs: { median: 2000, longest: 3000 },
+    waitMs: { median: 3000, longest: 4000 },
   });
 });

@@ -12,7 +12,7 @@ export function evaluate(outcome: ScenarioOutcome): Evaluated {
   return { ...outcome, figures: figuresOf(outcome) };
 }
 
-function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutcome) {
+function figuresOf({ name, consumer, commands, results, scaleIns, returned }: ScenarioOutcome) {
   const latencies = results.filter(({ server }) => server !== undefined).map(({ ms }) => ms);
   const lostByCause: Record<string, number> = {};
   for (const { cause } of results) {
@@ -21,6 +21,8 @@ function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutc
   return {
     name,
     consumer,
+    // The command lines of the processes that the consumers started.
+    commands,
     sent: results.length,
     answered: latencies.length,
     lost: results.length - latencies.length,
@@ -31,6 +33,8 @@ function figuresOf({ name, consumer, results, scaleIns, returned }: ScenarioOutc
     scaleIns: scaleIns.length,
     hookToTagMs: spread(scaleIns.map(({ hookAt, taggedAt }) => between(hookAt, taggedAt))),
     tagToOutMs: spread(scaleIns.map(({ taggedAt, outAt }) => between(taggedAt, outAt))),
+    // How long an instance waited before it was killed.
+    waitMs: spread(scaleIns.map(({ hookAt, killedAt }) => between(hookAt, killedAt))),
     // Requests that the instance from the warm pool answered after its return.
     answeredAfterReturn: results.filter(({ server, at }) => server === returned.instanceId && at > returned.at).length,
   };
@@ -56,6 +60,7 @@ function percentile(values: readonly number[], rank: number): number | null {
 export function tableOf(figures: readonly Figures[]): string {
   const causes = new Set(figures.flatMap(({ lostByCause }) => Object.keys(lostByCause)));
   const row = (label: string, cell: (figures: Figures) => string) => [label, ...figures.map(cell)];
+  const showsWait = figures.some(({ name }) => name === 'complete');
   return align([
     row('', ({ name }) => SCENARIOS[name]),
     row('consumer', ({ consumer }) => consumer),
@@ -70,6 +75,12 @@ export function tableOf(figures: readonly Figures[]): string {
     row('hook to tag, longest', ({ hookToTagMs }) => milliseconds(hookToTagMs?.longest)),
     row('tag to out of HAProxy, median', ({ tagToOutMs }) => milliseconds(tagToOutMs?.median)),
     row('tag to out of HAProxy, longest', ({ tagToOutMs }) => milliseconds(tagToOutMs?.longest)),
+    ...(showsWait
+      ? [
+          row('wait of an instance, median', ({ waitMs }) => milliseconds(waitMs?.median)),
+          row('wait of an instance, longest', ({ waitMs }) => milliseconds(waitMs?.longest)),
+        ]
+      : []),
     row('answered by the returned instance', ({ answeredAfterReturn }) => count(answeredAfterReturn)),
   ]).join('\n');
 }

@@ -1,14 +1,15 @@
 import { filesIn } from '../haproxy.ts';
 import type { Consumer, Surroundings } from './consumer.ts';
 import { type Evaluated, evaluate } from './figures.ts';
-import { configuration } from './load-balancer.ts';
+import { configuration, type Servers } from './load-balancer.ts';
 import type { Result } from './requests.ts';
-import type { ScaleIn, ScenarioName } from './scenario.ts';
+import { hasFunction, type ScaleIn, type ScenarioName } from './scenario.ts';
 
 export const consumer: Consumer = {
   name: 'slow',
   intervalMs: 2000,
   runMs: 700,
+  lookEveryMs: 1000,
   reloads: true,
   requirement: async () => '1.0',
   start: () => Promise.reject(new Error('tests do not start this consumer')),
@@ -25,6 +26,7 @@ export interface Given {
   readonly scaleIns?: readonly ScaleIn[];
   readonly functionErrors?: readonly string[];
   readonly consumerFailures?: readonly string[];
+  readonly consumer?: string;
 }
 
 /** A made-up scenario: eleven requests answered in 200 ms, and the given results. */
@@ -35,7 +37,8 @@ export function outcome(name: ScenarioName, given: Given = {}): Evaluated {
   const losses = Array.from({ length: lost }, () => failed('502 Bad Gateway'));
   return evaluate({
     name,
-    consumer: consumer.name,
+    consumer: given.consumer ?? (hasFunction(name) ? consumer.name : 'own'),
+    commands: [],
     instanceIds: [ID],
     results: [...answers, afterReturn, ...losses, ...results],
     scaleIns,
@@ -57,6 +60,7 @@ export function failed(cause: string): Result {
 export function surroundingsIn(folder: string, given: Partial<Surroundings> = {}): Surroundings {
   return {
     ...filesIn(folder),
+    statsSockets: [filesIn(folder).statsSocket],
     staticConfiguration: configuration({ folder, port: 1080, mode: 'plain' }),
     serverPort: 8080,
     group: 'web',
@@ -67,4 +71,15 @@ export function surroundingsIn(folder: string, given: Partial<Surroundings> = {}
     onProgress() {},
     ...given,
   };
+}
+
+/** What an HAProxy knows about these servers. */
+export function servers({
+  inPlace = [],
+  busy = [],
+}: {
+  inPlace?: readonly string[];
+  busy?: readonly string[];
+}): Servers {
+  return { inPlace: new Set(inPlace), busy: new Set(busy) };
 }

@@ -1,25 +1,38 @@
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { expect, test } from 'vitest';
+import { connect, createServer } from 'node:net';
+import { expect, test, vi } from 'vitest';
 import { skippedWithout } from '../../test/helpers/programs.ts';
 import { freePort } from '../free-port.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
-import { ID, OTHER } from './fixtures.ts';
+import { ID, OTHER, servers } from './fixtures.ts';
 import { serverLines, startLoadBalancer } from './load-balancer.ts';
 
-const FIRST = { instanceId: ID, address: '127.0.0.2', port: 8080 };
-const SECOND = { instanceId: OTHER, address: '127.0.0.3', port: 8080 };
 const skipped = skippedWithout({ haproxy: '-v' }, 'the load balancer of the proof');
 
 test.skipIf(skipped)('the load balancer knows which servers get requests', async () => {
+  const serverPort = await freePort();
+  const first = { instanceId: ID, address: '127.0.0.2', port: serverPort };
+  const second = { instanceId: OTHER, address: '127.0.0.3', port: serverPort };
   await using cleanup = new AsyncDisposableStack();
   const { path: folder } = cleanup.use(await temporaryFolder('proof-'));
   const options = { folder, port: await freePort(), mode: 'plain', environment: process.env } as const;
-  const haproxy = await startLoadBalancer(options, [FIRST, SECOND]);
+  const haproxy = await startLoadBalancer(options, [first, second]);
   cleanup.defer(() => haproxy.stop());
-  expect(await haproxy.serversInPlace()).toEqual(new Set([ID, OTHER]));
+  expect(await haproxy.servers()).toEqual(servers({ inPlace: [ID, OTHER] }));
+  const silent = createServer();
+  await once(silent.listen(first.port, first.address), 'listening');
+  cleanup.defer(() => void silent.close());
+  const client = connect(options.port, '127.0.0.1').on('error', () => {});
+  cleanup.defer(() => void client.destroy());
+  client.write('GET / HTTP/1.1\r\nhost: web\r\n\r\n');
+  const [session] = await once(silent, 'connection');
   await haproxy.ask(`set server web/${ID} state drain`);
   expect(await haproxy.serversInPlace()).toEqual(new Set([OTHER]));
-  await writeFile(haproxy.configFile, haproxy.staticConfiguration + serverLines([FIRST]));
+  expect(await haproxy.servers()).toEqual(servers({ inPlace: [OTHER], busy: [ID] }));
+  session.destroy();
+  await vi.waitFor(async () => expect(await haproxy.servers()).toEqual(servers({ inPlace: [OTHER] })));
+  await writeFile(haproxy.configFile, haproxy.staticConfiguration + serverLines([first]));
   await haproxy.reload();
   expect(await haproxy.serversInPlace()).toEqual(new Set([ID]));
   await haproxy.stop();

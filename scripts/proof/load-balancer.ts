@@ -20,6 +20,14 @@ export interface LoadBalancerOptions {
   readonly environment: NodeJS.ProcessEnv;
 }
 
+/** What an HAProxy knows about its servers, by their names. */
+export interface Servers {
+  /** Get new requests. */
+  readonly inPlace: ReadonlySet<string>;
+  /** Have a session or a queued request. */
+  readonly busy: ReadonlySet<string>;
+}
+
 export type LoadBalancer = Awaited<ReturnType<typeof startLoadBalancer>>;
 
 /**
@@ -30,17 +38,31 @@ export async function startLoadBalancer(options: LoadBalancerOptions, servers: r
   const { folder, port, environment } = options;
   const staticConfiguration = configuration(options);
   const haproxy = await startHaproxy(folder, staticConfiguration + serverLines(servers), environment);
+  const look = async () => serversIn(await haproxy.ask('show stat').catch(() => ''));
   return {
     ...haproxy,
     port,
     staticConfiguration,
+    /** The servers of the current worker; undefined when no worker answers. */
+    servers: look,
     /** The servers to which the current worker sends new requests; undefined when no worker answers. */
-    async serversInPlace(): Promise<ReadonlySet<string> | undefined> {
-      const rows = parseStatistics(await haproxy.ask('show stat').catch(() => ''));
-      const inPlace = rows?.filter((row) => row.name.startsWith('i-') && !isOut(row));
-      return inPlace && new Set(inPlace.map(({ name }) => name));
-    },
+    serversInPlace: async () => (await look())?.inPlace,
   };
+}
+
+/** @returns undefined when the text is something else than HAProxy's statistics. */
+export function serversIn(answer: string): Servers | undefined {
+  const rows = parseStatistics(answer)?.filter(({ name }) => name.startsWith('i-'));
+  if (rows === undefined) return undefined;
+  return {
+    inPlace: new Set(rows.filter((row) => !isOut(row)).map(({ name }) => name)),
+    busy: new Set(rows.filter(({ isBusy }) => isBusy).map(({ name }) => name)),
+  };
+}
+
+/** Whether an HAProxy sends no new requests to an instance, and has neither a session nor a queued request for it. */
+export function isIdle({ inPlace, busy }: Servers, instanceId: string): boolean {
+  return !inPlace.has(instanceId) && !busy.has(instanceId);
 }
 
 /** The configuration without the server lines, which belong at its end. */

@@ -96,6 +96,34 @@ test('each result is in order, with the server that answered or the cause of the
   expect(results.filter(({ cause }) => cause)).toHaveLength(9);
 });
 
+test('no request is sent before it is due', async () => {
+  const server = createServer((_, response) => response.end());
+  const load = await startLoad({ plan: { requestsPerSecond: 10, loadMs: 300 }, ports: [await portOf(server)] });
+  // A request that is sent too early ends before it is due. Timers may be a millisecond early.
+  expect(Math.min(...(await load.results).map(({ ms }) => ms))).toBeGreaterThan(-2);
+  await load.stop();
+  server.close().closeAllConnections();
+});
+
+test('an idle connection is closed by the load generator', async () => {
+  // The load goes on until its last request is answered, and has connections that are idle until then.
+  const last = planned.findIndex(({ keptAlive }, n) => n > 10 && !keptAlive);
+  const closed = Promise.withResolvers<ServerResponse | undefined>();
+  let unanswered: ServerResponse | undefined;
+  const server = createServer(({ url, headers, socket }, response) => {
+    if (url?.includes(`number=${last}&`)) unanswered = response;
+    else response.end();
+    if (headers.connection === 'keep-alive') socket.once('end', () => closed.resolve(unanswered));
+  });
+  // The server never closes.
+  server.keepAliveTimeout = 0;
+  const plan = { ...PLAN, loadMs: ((last + 1) * 1000) / PLAN.requestsPerSecond };
+  const load = await startLoad({ plan, ports: [await portOf(server)] });
+  expect(await closed.promise).toMatchObject({ destroyed: false });
+  await load.stop();
+  server.close().closeAllConnections();
+});
+
 test('a request without an answer in time is lost', async () => {
   const server = createServer(() => {});
   const plan = { requestsPerSecond: 1000, loadMs: 1 };

@@ -15,14 +15,16 @@ test('the heartbeat timeout is the sum of what has to fit into it, unless anothe
   });
   expect(planFor(consumer).heartbeatMs).toBe(5600);
   expect(planFor({ ...consumer, reloads: false }).heartbeatMs).toBe(4600);
-  expect(planFor(consumer, false, 10).heartbeatMs).toBe(10);
+  expect(planFor(consumer, { heartbeatMs: 10, completes: true }).heartbeatMs).toBe(10);
+  // Three more intervals.
+  expect(planFor(consumer, { completes: true }).heartbeatMs).toBe(11_600);
 });
 
 test.for([false, true])('both consumers have time to see the last kill and the return (short: %s)', (short) => {
-  const slow = planFor({ ...consumer, intervalMs: 20_000, runMs: 9000 }, short);
+  const slow = planFor({ ...consumer, intervalMs: 20_000, runMs: 9000 }, { short });
   expect(slow.returnAt).toBeGreaterThan(Math.max(...slow.scaleInsAt) + slow.heartbeatMs);
   expect(slow.loadMs).toBeGreaterThan(slow.returnAt + 29_000);
-  const quick = planFor({ ...consumer, intervalMs: 1, runMs: 1 }, short);
+  const quick = planFor({ ...consumer, intervalMs: 1, runMs: 1 }, { short });
   expect(quick.loadMs).toBeGreaterThan(quick.returnAt + own.intervalMs + own.runMs);
 });
 

@@ -11,6 +11,8 @@ export const KEEP_ALIVE_MS = 1000;
 
 const DELIVERY_MS = 1000;
 const MARGIN_MS = 500;
+/** Two looks at the idle instance, and one more for the calls that end the wait. */
+const LOOKS_TO_THE_END = 3;
 
 /** The shortest heartbeat timeout that loses no request, in milliseconds and as a sum of its parts. */
 export function heartbeatArithmetic({ intervalMs, runMs, reloads }: Consumer, deliveryMs = DELIVERY_MS) {
@@ -54,11 +56,25 @@ const SHORT = {
   servesAgainMs: 4000,
 };
 
-/** @param given a heartbeat timeout that replaces the one that the consumer needs. */
-export function planFor(consumer: Consumer, short = false, given?: number) {
+/** How long a consumer may take to end the wait of an idle instance, in milliseconds. */
+export function endOfWaitMs({ intervalMs }: Consumer): number {
+  return LOOKS_TO_THE_END * intervalMs;
+}
+
+export interface PlanOptions {
+  readonly short?: boolean;
+  /** A heartbeat timeout that replaces the one that the consumer needs. */
+  readonly heartbeatMs?: number | undefined;
+  /** Whether the consumer ends the wait in one of the scenarios. */
+  readonly completes?: boolean;
+}
+
+export function planFor(consumer: Consumer, options: PlanOptions = {}) {
+  const { short = false, completes = false } = options;
   const { requestsPerSecond, servers, scaleIns, leastStepMs, servesAgainMs } = short ? SHORT : FULL;
   const { intervalMs, runMs } = consumer;
-  const heartbeatMs = given ?? heartbeatArithmetic(consumer).ms;
+  const needed = heartbeatArithmetic(consumer).ms + (completes ? endOfWaitMs(consumer) : 0);
+  const heartbeatMs = options.heartbeatMs ?? needed;
   // One entry for each instance that leaves. The first instance goes to the warm pool.
   const scaleInsAt = scaleIns.map((steps) => Math.round(steps * Math.max(intervalMs, leastStepMs)));
   // When the first instance comes back.

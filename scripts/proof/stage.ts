@@ -3,17 +3,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../free-port.ts';
 import { startEc2Endpoint } from '../local-aws/ec2-endpoint.ts';
 import { startLambda } from '../local-aws/lambda.ts';
-import type { Consumer, RunningConsumer } from './consumer.ts';
+import { recordCommands } from './commands.ts';
+import type { Consumer, RunningConsumer, Surroundings } from './consumer.ts';
 import { GROUP, startFleet } from './fleet.ts';
 import { startLoad } from './load.ts';
 import { type LoadBalancer, type LoadBalancerOptions, startLoadBalancer } from './load-balancer.ts';
+import { recordLooks } from './looks.ts';
 import type { Plan } from './plan.ts';
 import { publisherTo } from './publisher.ts';
 
 export interface StageOptions {
   readonly plan: Plan;
   readonly haproxies: number;
-  /** Started beside each HAProxy. */
+  /** Started beside each HAProxy; only once if it ends the wait. */
   readonly consumer: Consumer;
   /** The bundled function. */
   readonly zip: Uint8Array;
@@ -26,13 +28,15 @@ export interface StageOptions {
 }
 
 const REGION = 'us-west-2';
+/** The name in the messages of test/events. */
+export const HOOK = 'drain';
 
 /**
  * Starts everything that runs during a scenario, the load last.
  * @param started gets what ends everything, also if a later start fails.
  */
 export async function setStage(
-  mode: LoadBalancerOptions['mode'],
+  { mode, completes }: { readonly mode: LoadBalancerOptions['mode']; readonly completes: boolean },
   options: StageOptions,
   started: AsyncDisposableStack,
 ) {
@@ -50,20 +54,33 @@ export async function setStage(
   const lambda = await startLambda(zip, { environment: { AWS_ENDPOINT_URL: ec2.url }, region: REGION, signal });
   started.defer(() => lambda.stop());
   signal.throwIfAborted();
-  const starting = loadBalancers.map(startConsumer);
+  const recorders: Awaited<ReturnType<typeof recordLooks>>[] = [];
+  if (completes) {
+    for (const { folder: place, statsSocket } of loadBalancers) {
+      const recorder = await recordLooks(statsSocket, join(place, 'looks.sock'));
+      started.defer(() => recorder.stop());
+      recorders.push(recorder);
+    }
+  }
+  const commands = new Set<string>();
+  const starting = loadBalancers.slice(0, completes ? 1 : haproxies).map(startConsumer);
   // If one start fails, the other consumers must be known to be ended.
   await Promise.allSettled(starting);
   const consumers = await Promise.all(starting);
+  for (const command of commands) onProgress(`         consumer: ${command}`);
   signal.throwIfAborted();
   const load = await startLoad({ plan, ports: loadBalancers.map(({ port }) => port) });
   started.defer(() => load.stop());
-  return { ec2, fleet, loadBalancers, consumers, publisher: publisherTo(lambda), load };
+  const looks = recorders.map((recorder) => recorder.looks);
+  return { ec2, fleet, loadBalancers, consumers, commands, looks, publisher: publisherTo(lambda), load };
 
   /** Starts the consumer of the nth HAProxy. The starts are spread evenly over the consumer's interval. */
   async function startConsumer(loadBalancer: LoadBalancer, n: number): Promise<RunningConsumer> {
     await sleep((n * consumer.intervalMs) / haproxies, undefined, { signal });
-    const running = await consumer.start({
+    const surroundings: Surroundings = {
       ...loadBalancer,
+      statsSockets: completes ? recorders.map(({ path }) => path) : [loadBalancer.statsSocket],
+      ...(completes && { completeHook: HOOK }),
       serverPort: fleet.port,
       group: GROUP,
       ec2Url: ec2.url,
@@ -71,7 +88,8 @@ export async function setStage(
       environment: environmentFor(environment, ec2.url),
       signal,
       onProgress,
-    });
+    };
+    const running = await recordCommands(commands, () => consumer.start(surroundings));
     started.defer(() => running.stop());
     return running;
   }

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { answered, consumer, type Given, ID, ON_TIME, outcome } from './fixtures.ts';
+import { answered, consumer, type Given, ID, ON_TIME, OTHER, outcome } from './fixtures.ts';
 import { planFor } from './plan.ts';
-import type { ScenarioName } from './scenario.ts';
+import { type Completion, hasFunction, SCENARIOS, type ScaleIn, type ScenarioName } from './scenario.ts';
 import { problemsOf } from './verdict.ts';
 
 const run = { plan: planFor(consumer), consumer };
 
 /** The losses that the verdict expects of a scenario. */
-const expectedLosses = (name: ScenarioName) => (name === 'function' ? 0 : 1);
+const expectedLosses = (name: ScenarioName) => (hasFunction(name) ? 0 : 1);
 
 describe('the verdict on a run', () => {
   test('finds nothing wrong when the function loses no request and the comparisons do', () => {
@@ -32,6 +32,16 @@ describe('the verdict on a run', () => {
     expect(problemsOf(run, [outcome('function', given)])).toEqual([`with the function: ${problem}`]);
   });
 
+  test('names five errors of the function and of the consumer at most', () => {
+    const errors = ['1', '2', '3', '4', '5', '6'];
+    const problems = problemsOf(run, [outcome('function', { functionErrors: errors, consumerFailures: errors })]);
+    expect(problems).toEqual(
+      ['function', 'consumer'].flatMap((who) =>
+        errors.slice(0, 5).map((error) => `with the function: the ${who} failed: ${error}`),
+      ),
+    );
+  });
+
   test.for(['nothing', 'careful', 'function'] as const)('names problems that "%s" can have', (name) => {
     const given = { lost: expectedLosses(name), servesAgain: false, consumerFailures: ['no permission'] };
     expect(problemsOf(run, [outcome(name, given)])).toEqual([
@@ -39,6 +49,15 @@ describe('the verdict on a run', () => {
       expect.stringContaining('the consumer failed: no permission'),
     ]);
     if (name !== 'function') expect(problemsOf(run, [outcome(name)])).toEqual([expect.stringContaining('too easy')]);
+  });
+
+  test.for([
+    ['function', 'own', 'the consumer slow did not run, but this did: own'],
+    ['careful', 'slow', 'the consumer own did not run, but this did: slow'],
+  ] as const)('of the scenario "%s" names the consumer that ran by mistake: %s', ([name, consumer, problem]) => {
+    expect(problemsOf(run, [outcome(name, { lost: expectedLosses(name), consumer })])).toEqual([
+      `${SCENARIOS[name]}: ${problem}`,
+    ]);
   });
 
   test.for([
@@ -61,6 +80,43 @@ describe('the verdict on a run', () => {
     ]);
     // Without a reload no old worker is left, and the last requests end sooner.
     expect(problemsOf({ ...run, consumer: { ...consumer, reloads: false } }, [late])).toEqual([]);
+  });
+});
+
+describe('the verdict on a wait that the consumer ended', () => {
+  const completed = (completion: Partial<Completion> = {}, times: Partial<ScaleIn> = {}): ScaleIn => ({
+    ...ON_TIME,
+    ...times,
+    completion: { wasIdle: true, seenIdleMs: 1000, ...completion },
+  });
+  const problems = (...scaleIns: ScaleIn[]) => problemsOf(run, [outcome('complete', { scaleIns })]);
+
+  test('finds nothing wrong when the consumer saw the instance idle for one interval', () => {
+    expect(problems(completed())).toEqual([]);
+    // The instance is idle, so its last requests are answered.
+    expect(problems(completed({}, { outAt: 4999 }))).toEqual([]);
+    expect(problems(completed(), { ...ON_TIME, hadGuest: true })).toEqual([]);
+  });
+
+  test.for<[string, ScaleIn[], string]>([
+    [
+      'one look too early',
+      [completed({ seenIdleMs: 999 })],
+      'ended the wait before two looks in a row at every HAProxy found no connection to',
+    ],
+    ['while it was busy', [completed({ wasIdle: false })], 'ended the wait while an HAProxy still used'],
+    ['not at all', [completed({}, { instanceId: OTHER }), ON_TIME], 'did not end the wait of'],
+  ])('names an instance whose wait the consumer ended %s', ([, scaleIns, problem]) => {
+    const prefix = 'with the function, wait ended by the consumer: ';
+    expect(problems(...scaleIns)).toEqual([`${prefix}the consumer ${problem} ${ID}`]);
+  });
+
+  test('names everything that the scenario with the function would name', () => {
+    const untagged = { instanceId: ID, hookAt: 1000, killedAt: 5000, completion: { wasIdle: true, seenIdleMs: 1000 } };
+    const given = { scaleIns: [untagged], lost: 1, tagLeft: true, functionErrors: ['no'], consumerFailures: ['no'] };
+    expect(problemsOf(run, [outcome('complete', given)])).toHaveLength(5);
+    const late = { ...ON_TIME, outAt: 3601, hadGuest: true };
+    expect(problems(late)).toEqual([expect.stringContaining('heartbeat timeout too short in 1 of 1 scale-ins')]);
   });
 });
 

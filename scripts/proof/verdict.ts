@@ -1,11 +1,12 @@
 import type { Consumer } from './consumer.ts';
+import { own } from './consumers/own.ts';
 import type { Evaluated } from './figures.ts';
 import { ANSWER_MS, heartbeatArithmetic, lastRequestsMs, type Plan } from './plan.ts';
-import { SCENARIOS } from './scenario.ts';
+import { hasFunction, SCENARIOS, type ScaleIn } from './scenario.ts';
 
 export interface Run {
   readonly plan: Plan;
-  /** The consumer of the scenario with the function. */
+  /** The consumer of the scenarios with the function. */
   readonly consumer: Consumer;
 }
 
@@ -13,8 +14,9 @@ export interface Run {
 export function problemsOf(run: Run, outcomes: readonly Evaluated[]): string[] {
   return outcomes.flatMap((outcome) => {
     const problems = [
-      ...(outcome.name === 'function' ? functionProblems(run, outcome, outcomes) : comparisonProblems(outcome)),
-      ...commonProblems(outcome),
+      ...(hasFunction(outcome.name) ? functionProblems(run, outcome, outcomes) : comparisonProblems(outcome)),
+      ...(outcome.name === 'complete' ? completionProblems(run, outcome) : []),
+      ...commonProblems(hasFunction(outcome.name) ? run.consumer : own, outcome),
     ];
     return problems.map((problem) => `${SCENARIOS[outcome.name]}: ${problem}`);
   });
@@ -36,10 +38,25 @@ function comparisonProblems({ figures }: Evaluated): string[] {
   return ['no request lost, so the scenario is too easy: real instances die in the middle of requests'];
 }
 
-function commonProblems({ returned, consumerFailures, figures }: Evaluated): string[] {
+function commonProblems({ name }: Consumer, { consumer, returned, consumerFailures, figures }: Evaluated): string[] {
   const problems = firstOf(consumerFailures.map((failure) => `the consumer failed: ${failure}`));
+  if (consumer !== name) problems.push(`the consumer ${name} did not run, but this did: ${consumer}`);
   if (figures.answeredAfterReturn > 0) return problems;
   return [`${returned.instanceId} came back from the warm pool and got no request`, ...problems];
+}
+
+/** A consumer may end a wait only after two looks in a row at every HAProxy, which both found the instance idle. */
+function completionProblems({ consumer: { lookEveryMs = 0 } }: Run, { scaleIns }: Evaluated): string[] {
+  const named = (problem: string, isSo: (scaleIn: ScaleIn) => boolean) => {
+    const ids = scaleIns.filter(isSo).map(({ instanceId }) => instanceId);
+    return ids.length > 0 ? [`the consumer ${problem} ${ids.join(', ')}`] : [];
+  };
+  const isTooEarly = ({ completion }: ScaleIn) => completion !== undefined && completion.seenIdleMs < lookEveryMs;
+  return [
+    ...named('did not end the wait of', ({ completion, hadGuest }) => !completion && !hadGuest),
+    ...named('ended the wait while an HAProxy still used', ({ completion }) => completion?.wasIdle === false),
+    ...named('ended the wait before two looks in a row at every HAProxy found no connection to', isTooEarly),
+  ];
 }
 
 // Below this factor, latencies differ by chance. Above it, slow requests wait longer than a server takes to answer.
@@ -47,7 +64,7 @@ const SLOW_FACTOR = 2;
 
 /** A request that waits for long is not lost here, but a real client may give up. */
 function latencyProblems({ figures: { p99Ms } }: Evaluated, outcomes: readonly Evaluated[]): string[] {
-  const compared = outcomes.filter(({ name }) => name !== 'function').map(({ figures }) => figures.p99Ms);
+  const compared = outcomes.filter(({ name }) => !hasFunction(name)).map(({ figures }) => figures.p99Ms);
   const best = Math.min(...compared.filter((ms) => ms !== null));
   // A comparison may have lost its slow requests. Then its p99 counts only quick ones.
   const usual = Number.isFinite(best) ? Math.max(best, ANSWER_MS.longest) : ANSWER_MS.longest;
@@ -63,7 +80,8 @@ function firstOf(texts: readonly string[]): string[] {
 /** A killed instance must be out of HAProxy for so long that its last requests are answered. */
 function heartbeatProblems({ plan, consumer }: Run, { scaleIns, figures }: Evaluated): string[] {
   const early = scaleIns.filter(
-    ({ outAt = Number.POSITIVE_INFINITY, killedAt = 0 }) => outAt + lastRequestsMs(consumer) > killedAt,
+    ({ outAt = Number.POSITIVE_INFINITY, killedAt = 0, completion }) =>
+      !completion && outAt + lastRequestsMs(consumer) > killedAt,
   );
   if (early.length === 0) return [];
   const byLuck = figures.lost === 0 ? 'no request lost, but by luck: ' : '';

@@ -16,24 +16,32 @@ export const runtimeApi: Consumer = {
   intervalMs: PAUSE_S * 1000 + RUN_MS,
   runMs: RUN_MS,
   reloads: false,
+  lookEveryMs: PAUSE_S * 1000,
   async requirement(environment) {
     const aws = programVersion(['aws', '--version'], environment);
     return `AWS CLI ${aws}, socat ${programVersion(['socat', '-V'], environment)}`;
   },
-  async start({ folder, statsSocket, group, environment, signal, onProgress }) {
+  async start({ folder, statsSockets, completeHook, group, environment, signal, onProgress }) {
     const state = join(folder, 'state');
-    await mkdir(state);
-    return startProgram(SCRIPT, [group, statsSocket], {
+    await mkdir(state, { mode: 0o700 });
+    return startProgram(SCRIPT, [group, ...statsSockets], {
       signal,
-      environment: { ...environment, STATE_DIRECTORY: state, INTERVAL: String(PAUSE_S) },
+      environment: {
+        ...environment,
+        STATE_DIRECTORY: state,
+        INTERVAL: String(PAUSE_S),
+        ...(completeHook && { COMPLETE_HOOK: completeHook }),
+      },
       failureIn(line) {
-        // A line about a change begins with the socket. Every other line is a complaint of the script, the AWS CLI or socat.
-        if (!line.startsWith(`${statsSocket}: `)) return line;
-        onProgress(`         ${line.slice(statsSocket.length + 2)}`);
+        // A line about a change begins with the socket or the instance. Every other line is a complaint of the script,
+        // the AWS CLI or socat.
+        const changed = statsSockets.find((socket) => line.startsWith(`${socket}: `));
+        if (changed === undefined && !/^i-[0-9a-f]+: /.test(line)) return line;
+        onProgress(`         ${changed ? line.slice(changed.length + 2) : line}`);
         return undefined;
       },
-      // The script makes a file when EC2 and HAProxy have answered for the first time.
-      hasRun: async () => (await readdir(state)).length > 0,
+      // The script makes a file for each socket when EC2 and HAProxy have answered for the first time.
+      hasRun: async () => (await readdir(state)).length >= statsSockets.length,
     });
   },
 };
