@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +10,10 @@ import { instance, TAGGED } from '../fixtures.ts';
 import { A, AWS, B, C, SCRIPT, test } from './fixtures.ts';
 
 const skipped = skippedWithout({ haproxy: '-v', socat: '-V', aws: '--version' }, SCRIPT);
+
+const limitsSkipped = skippedWithout({ setpriv: '--version' }, `${SCRIPT} under the limits of its unit`);
+/** The user "nobody". */
+const OTHER_USER = 65534;
 
 const A_DRAINED = [`web/${A}=DRAIN`, `web/${B}=no check`];
 const BOTH_READY = [`web/${A}=no check`, `web/${B}=no check`];
@@ -208,6 +212,54 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     await haproxy.ask(`set server web/${C} state ready`);
     await script.look();
     expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=DRAIN`, `web/${C}=no check`]);
+  });
+
+  // The limits of the unit, as far as they go without systemd: another user, without rights and without a home.
+  test.skipIf(limitsSkipped)('drains under the limits of its unit', async ({ folder, haproxy, drainTagged }) => {
+    const isRoot = process.getuid?.() === 0;
+    const state = join(folder, 'own state');
+    await mkdir(state, { mode: 0o700 });
+    const home = join(folder, 'home');
+    await mkdir(home, { mode: 0o555 });
+    if (isRoot) {
+      await chmod(folder, 0o711);
+      await chmod(join(folder, 'haproxy'), 0o711);
+      for (const path of [state, haproxy.statsSocket]) await chown(path, OTHER_USER, OTHER_USER);
+    }
+    const asOtherUser = [`--reuid=${OTHER_USER}`, `--regid=${OTHER_USER}`, '--clear-groups', '--bounding-set=-all'];
+    const script = await drainTagged([haproxy.statsSocket], {
+      starter: ['setpriv', '--no-new-privs', ...(isRoot ? asOtherUser : [])],
+      settings: { HOME: home, STATE_DIRECTORY: state },
+    });
+    await script.look();
+    expect(await haproxy.states()).toEqual(A_DRAINED);
+    expect(script.errors()).toBe('');
+    const [record = ''] = await readdir(state);
+    expect(await readFile(join(state, record), 'utf8')).toBe(`web/${A}\n`);
+    expect((await stat(join(state, record))).mode & 0o777).toBe(0o600);
+  });
+
+  test('completes the wait of an instance without sessions', async ({ instanceA, ec2, haproxyWith, drainTagged }) => {
+    const one = await haproxyWith([A, B], { name: 'one' });
+    const two = await haproxyWith([A, B], { name: 'two', backends: ['web', 'api'] });
+    instanceA.lifecycleState = 'Terminating:Wait';
+    const settings = { COMPLETE_HOOK: 'remove-from-lb' };
+    const script = await drainTagged([one.statsSocket, two.statsSocket], { aws: AWS.real, settings });
+    for (let n = 0; n < 2; n += 1) await script.look();
+    expect(instanceA.lifecycleState).toBe('Terminating:Wait');
+    await script.look();
+    expect(instanceA.lifecycleState).toBe('Terminating:Proceed');
+    await script.look();
+    const call = ec2.calls.filter(({ action }) => action === 'CompleteLifecycleAction');
+    expect(call.map(({ parameters }) => Object.fromEntries(parameters))).toMatchObject([
+      {
+        AutoScalingGroupName: 'web',
+        InstanceId: A,
+        LifecycleActionResult: 'CONTINUE',
+        LifecycleHookName: 'remove-from-lb',
+      },
+    ]);
+    expect(script.errors()).toBe('');
   });
 
   test('serves the other HAProxies while one is stopped', async ({ ec2, haproxyWith, drainTagged, cleanup }) => {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { mkdir, open, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test as base, expect } from 'vitest';
@@ -28,6 +28,8 @@ export const AWS = {
 interface ScriptOptions {
   readonly aws?: string;
   readonly settings?: Readonly<Record<string, string>>;
+  /** A program with arguments that starts the script. */
+  readonly starter?: readonly string[];
 }
 
 /**
@@ -114,19 +116,24 @@ async function startWithServers(folder: string, backends: string[], servers: str
 async function startScript(
   { cleanup, folder, ec2 }: { cleanup: AsyncDisposableStack; folder: string; ec2: Ec2Endpoint },
   sockets: string[],
-  { aws = AWS.succeeds, settings }: ScriptOptions,
+  { aws = AWS.succeeds, settings, starter = [] }: ScriptOptions,
 ) {
   const scriptFolder = join(folder, crypto.randomUUID());
   await mkdir(scriptFolder);
   const gate = join(scriptFolder, 'gate.sock');
   let question = Promise.withResolvers<Socket>();
   await listen(cleanup, gate, (connection) => question.resolve(connection));
-  await writeFile(join(scriptFolder, 'aws'), `#!/bin/sh\nsocat -u UNIX-CONNECT:${gate} -\n${aws}\n`, { mode: 0o755 });
+  // The script may run as another user.
+  await chmod(gate, 0o777);
+  // The test answers for EC2 only.
+  const wait = `[ "$1" = autoscaling ] || socat -u UNIX-CONNECT:${gate} -`;
+  await writeFile(join(scriptFolder, 'aws'), `#!/bin/sh\n${wait}\n${aws}\n`, { mode: 0o755 });
   // Files, because a pipe may deliver a line after the script's next question.
   const [out, err] = [join(scriptFolder, 'out'), join(scriptFolder, 'err')];
   await using outFile = await open(out, 'w');
   await using errFile = await open(err, 'w');
-  const child = spawn(SCRIPT, ['web', ...sockets], {
+  const [command = SCRIPT, ...args] = [...starter, SCRIPT, 'web', ...sockets];
+  const child = spawn(command, args, {
     env: awsCli(ec2.url, {
       PATH: `${scriptFolder}:${process.env.PATH}`,
       STATE_DIRECTORY: join(folder, 'state'),

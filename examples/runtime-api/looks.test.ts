@@ -129,6 +129,7 @@ describe.concurrent('a drained server', () => {
       [tagged, [`web/${A}`]],
       [untagged, [`web/${A}`]],
       [tagged, [`web/${A}`]],
+      [untagged, [`web/${A}`]],
       [line(A, 'untagged', { state: 'stopped' }), [`web/${A}`]],
       [untagged, [`web/${A}`]],
       [untagged, []],
