@@ -7,7 +7,7 @@ import { describe, expect, vi } from 'vitest';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { skippedWithout } from '../../test/helpers/programs.ts';
 import { instance, TAGGED } from '../fixtures.ts';
-import { A, AWS, B, C, SCRIPT, test } from './fixtures.ts';
+import { A, AWS, B, C, SCRIPT, type ServerState, STATE_HEADER, stateRow, test } from './fixtures.ts';
 
 const skipped = skippedWithout({ haproxy: '-v', socat: '-V', aws: '--version' }, SCRIPT);
 
@@ -17,16 +17,13 @@ const OTHER_USER = 65534;
 
 const A_DRAINED = [`web/${A}=DRAIN`, `web/${B}=no check`];
 const BOTH_READY = [`web/${A}=no check`, `web/${B}=no check`];
-/** The columns in the answer to `show servers state`. */
-const HEADER =
-  '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight ' +
-  'srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state ' +
-  'bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord\n';
 const [READY, DRAINED] = [0, 8];
-const row = (id: string, adminState: number, n = 0) =>
-  `3 web ${n + 1} ${id} 127.0.0.1 2 ${adminState} 1 1 9 6 3 4 6 0 0 0 - 1 -\n`;
-/** The answer to `show servers state` for A and another server, with health checks. Nothing listens at port 1. */
-const stateOfA = (adminState: number) => `1\n${HEADER}${row(A, adminState)}${row('other', READY, 1)}\n`;
+/** The answer to `show servers state` for A and another server. Nothing listens at port 1. */
+const stateOfA = (admin: number, hasCheck = true) => {
+  return stateOf({ name: A, address: '127.0.0.1', port: 1, admin, hasCheck }, { name: 'other' });
+};
+const stateOf = (...servers: ServerState[]) =>
+  `${STATE_HEADER}${servers.map((server) => stateRow('web', server)).join('')}\n`;
 const PATIENCE = { timeout: 60_000, interval: 50 };
 
 describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
@@ -288,9 +285,8 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
 
   test('asks a stopped HAProxy once in a look', async ({ ec2, fakeHaproxy, drainTagged }) => {
     ec2.instances.set(B, instance(TAGGED));
-    const rows = [A, B, C].map((id, n) => row(id, READY, n));
     const { statsSocket, commands } = await fakeHaproxy((command) => {
-      return command.startsWith('show') ? `1\n${HEADER}${rows.join('')}\n` : undefined;
+      return command.startsWith('show') ? stateOf({ name: A }, { name: B }, { name: C }) : undefined;
     });
     const script = await drainTagged([statsSocket]);
     await script.look();
@@ -314,7 +310,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
   test('does not bring back a server that takes no connection', async ({ instanceA, fakeHaproxy, drainTagged }) => {
     let state = READY;
     const { statsSocket, commands } = await fakeHaproxy((command) => {
-      if (command.startsWith('show')) return stateOfA(state).replaceAll(' 6 3 4 6 ', ' 1 0 2 0 ');
+      if (command.startsWith('show')) return stateOfA(state, false);
       state = command.includes('drain') ? DRAINED : READY;
       return '\n';
     });

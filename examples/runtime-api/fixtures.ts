@@ -25,6 +25,32 @@ export const AWS = {
   real: `PATH=\${PATH#*:} exec aws "$@"`,
 };
 
+/** The beginning of the answer to `show servers state`. */
+export const STATE_HEADER = `1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
+srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state \
+bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord
+`;
+
+/** A server in the answer to `show servers state`. The numbers are those of HAProxy. */
+export interface ServerState {
+  readonly name: string;
+  readonly address?: string;
+  readonly port?: number;
+  /** 0: down, 1: starts slowly, 2: up. */
+  readonly operation?: number;
+  /** 1: maintenance, 8: drain. */
+  readonly admin?: number;
+  readonly weight?: number;
+  readonly hasCheck?: boolean;
+}
+
+export function stateRow(backend: string, server: ServerState): string {
+  const { name, address = '-', port = 80, operation = 2, admin = 0, weight = 1, hasCheck = true } = server;
+  const check = `1 9 6 3 4 ${hasCheck ? 6 : 0}`;
+  return `3 ${backend} 1 ${name} ${address} ${operation} ${admin} ${weight} ${check} 0 0 0 - ${port} -\n`;
+}
+
 interface ScriptOptions {
   readonly aws?: string;
   readonly settings?: Readonly<Record<string, string>>;
