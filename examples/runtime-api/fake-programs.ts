@@ -44,6 +44,7 @@ case $command in
   cat "$haproxy"
   ;;
 'show stat -1 4 -1')
+  [ ! -e "$haproxy.without-statistics" ] || exit
   echo '# pxname,svname,qcur,qmax,scur,smax,slim'
   awk -v sessions="$haproxy.sessions" '
     BEGIN { while ((getline line < sessions) > 0) { split(line, f, " "); queued[f[1]] = f[2]; current[f[1]] = f[3] } }
