@@ -93,6 +93,22 @@ describe.concurrent('the wait for a lifecycle hook', () => {
     expect(calls()).toHaveLength(2);
   });
 
+  test('goes on while one HAProxy does not tell its sessions', async ({ folder, script, remove, calls }) => {
+    await writeFile(join(folder, 'two.sock.without-statistics'), '');
+    for (let n = 0; n < 3; n += 1) await script.look(...LIST);
+    expect(calls()).toEqual([]);
+    expect(script.errors()).toEqual(['two.sock: the sessions are not known: no answer']);
+    await remove('two.sock.without-statistics');
+    for (let n = 0; n < 2; n += 1) await script.look(...LIST);
+    expect(calls()).toHaveLength(2);
+  });
+
+  test('goes on while somebody has put the drained server into maintenance', async ({ script, haproxy, calls }) => {
+    await haproxy({ web: [{ name: A, admin: 9 }, ...named(B)] });
+    for (let n = 0; n < 3; n += 1) await script.look(...LIST);
+    expect(calls()).toEqual([]);
+  });
+
   test('goes on when EC2 fails between two looks', async ({ script, calls }) => {
     await script.look(...LIST);
     await script.answer('exit 1');

@@ -159,10 +159,16 @@ compare() {
   awk '
     # Two instances that share an address cannot be told apart. They do not have to be, if both want the same.
     function note_address(address, id) {
-      if (address == "None") return
       if (!(address in holder)) holder[address] = id
       else if (wish[holder[address]] != wish[id] || (runs[id] && runs[holder[address]])) shared[address]
       else if (runs[id]) holder[address] = id
+    }
+    function instance_of(name, address) {
+      if (name in wish) return name
+      if (address in shared || !(address in holder)) return ""
+      # The server of an instance in a group that is not served here. Behind a proxy, several instances have one address.
+      if (name ~ /^i-[0-9a-f]+$/ && holder[address] in named) return ""
+      return holder[address]
     }
     function has_bit(mask, bit) { return int(mask / bit) % 2 }
 
@@ -180,7 +186,8 @@ compare() {
       server[++count] = $2 "/" $4
       seen[$2 "/" $4]
       backend[count] = $2
-      instance[count] = $4 in wish ? $4 : $5 in shared ? "" : holder[$5]
+      named[$4]
+      server_address[count] = $5
       target[count] = $5 " " $19
       # srv_admin_state is a bit mask. Maintenance: 1 forced, 2 by a tracked server, 32 by DNS. Drain: 8 forced, 16 by a
       # tracked server.
@@ -195,8 +202,8 @@ compare() {
     }
     END {
       for (n = 1; n <= count; n++) {
-        id = instance[n]
         name = server[n]
+        id = instance_of(substr(name, length(backend[n]) + 2), server_address[n])
         if (wish[id] == "drain") {
           print "has", id
           if (drained[n] && !maintained[n] && runs[id] && name in ours) {

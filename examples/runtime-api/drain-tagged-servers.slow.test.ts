@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,22 +7,23 @@ import { describe, expect, vi } from 'vitest';
 import { DEFAULT_TAG } from '../../src/settings.ts';
 import { skippedWithout } from '../../test/helpers/programs.ts';
 import { instance, TAGGED } from '../fixtures.ts';
-import { A, AWS, B, C, SCRIPT, test } from './fixtures.ts';
+import { A, AWS, B, C, SCRIPT, type ServerState, STATE_HEADER, stateRow, test } from './fixtures.ts';
 
 const skipped = skippedWithout({ haproxy: '-v', socat: '-V', aws: '--version' }, SCRIPT);
 
+const limitsSkipped = skippedWithout({ setpriv: '--version' }, `${SCRIPT} under the limits of its unit`);
+/** The user "nobody". */
+const OTHER_USER = 65534;
+
 const A_DRAINED = [`web/${A}=DRAIN`, `web/${B}=no check`];
 const BOTH_READY = [`web/${A}=no check`, `web/${B}=no check`];
-/** The columns in the answer to `show servers state`. */
-const HEADER =
-  '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight ' +
-  'srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state ' +
-  'bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord\n';
 const [READY, DRAINED] = [0, 8];
-const row = (id: string, adminState: number, n = 0) =>
-  `3 web ${n + 1} ${id} 127.0.0.1 2 ${adminState} 1 1 9 6 3 4 6 0 0 0 - 1 -\n`;
-/** The answer to `show servers state` for A and another server, with health checks. Nothing listens at port 1. */
-const stateOfA = (adminState: number) => `1\n${HEADER}${row(A, adminState)}${row('other', READY, 1)}\n`;
+/** The answer to `show servers state` for A and another server. Nothing listens at port 1. */
+const stateOfA = (admin: number, hasCheck = true) => {
+  return stateOf({ name: A, address: '127.0.0.1', port: 1, admin, hasCheck }, { name: 'other' });
+};
+const stateOf = (...servers: ServerState[]) =>
+  `${STATE_HEADER}${servers.map((server) => stateRow('web', server)).join('')}\n`;
 const PATIENCE = { timeout: 60_000, interval: 50 };
 
 describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
@@ -210,6 +211,54 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect(await haproxy.states()).toEqual([`web/${A}=DRAIN`, `web/${B}=DRAIN`, `web/${C}=no check`]);
   });
 
+  // The limits of the unit, as far as they go without systemd: another user, without rights and without a home.
+  test.skipIf(limitsSkipped)('drains under the limits of its unit', async ({ folder, haproxy, drainTagged }) => {
+    const isRoot = process.getuid?.() === 0;
+    const state = join(folder, 'own state');
+    await mkdir(state, { mode: 0o700 });
+    const home = join(folder, 'home');
+    await mkdir(home, { mode: 0o555 });
+    if (isRoot) {
+      await chmod(folder, 0o711);
+      await chmod(join(folder, 'haproxy'), 0o711);
+      for (const path of [state, haproxy.statsSocket]) await chown(path, OTHER_USER, OTHER_USER);
+    }
+    const asOtherUser = [`--reuid=${OTHER_USER}`, `--regid=${OTHER_USER}`, '--clear-groups', '--bounding-set=-all'];
+    const script = await drainTagged([haproxy.statsSocket], {
+      starter: ['setpriv', '--no-new-privs', ...(isRoot ? asOtherUser : [])],
+      settings: { HOME: home, STATE_DIRECTORY: state },
+    });
+    await script.look();
+    expect(await haproxy.states()).toEqual(A_DRAINED);
+    expect(script.errors()).toBe('');
+    const [record = ''] = await readdir(state);
+    expect(await readFile(join(state, record), 'utf8')).toBe(`web/${A}\n`);
+    expect((await stat(join(state, record))).mode & 0o777).toBe(0o600);
+  });
+
+  test('completes the wait of an instance without sessions', async ({ instanceA, ec2, haproxyWith, drainTagged }) => {
+    const one = await haproxyWith([A, B], { name: 'one' });
+    const two = await haproxyWith([A, B], { name: 'two', backends: ['web', 'api'] });
+    instanceA.lifecycleState = 'Terminating:Wait';
+    const settings = { COMPLETE_HOOK: 'remove-from-lb' };
+    const script = await drainTagged([one.statsSocket, two.statsSocket], { aws: AWS.real, settings });
+    for (let n = 0; n < 2; n += 1) await script.look();
+    expect(instanceA.lifecycleState).toBe('Terminating:Wait');
+    await script.look();
+    expect(instanceA.lifecycleState).toBe('Terminating:Proceed');
+    await script.look();
+    const call = ec2.calls.filter(({ action }) => action === 'CompleteLifecycleAction');
+    expect(call.map(({ parameters }) => Object.fromEntries(parameters))).toMatchObject([
+      {
+        AutoScalingGroupName: 'web',
+        InstanceId: A,
+        LifecycleActionResult: 'CONTINUE',
+        LifecycleHookName: 'remove-from-lb',
+      },
+    ]);
+    expect(script.errors()).toBe('');
+  });
+
   test('serves the other HAProxies while one is stopped', async ({ ec2, haproxyWith, drainTagged, cleanup }) => {
     ec2.instances.set(A, instance());
     const stopped = await haproxyWith([A, B], { name: 'one' });
@@ -236,9 +285,8 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
 
   test('asks a stopped HAProxy once in a look', async ({ ec2, fakeHaproxy, drainTagged }) => {
     ec2.instances.set(B, instance(TAGGED));
-    const rows = [A, B, C].map((id, n) => row(id, READY, n));
     const { statsSocket, commands } = await fakeHaproxy((command) => {
-      return command.startsWith('show') ? `1\n${HEADER}${rows.join('')}\n` : undefined;
+      return command.startsWith('show') ? stateOf({ name: A }, { name: B }, { name: C }) : undefined;
     });
     const script = await drainTagged([statsSocket]);
     await script.look();
@@ -262,7 +310,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
   test('does not bring back a server that takes no connection', async ({ instanceA, fakeHaproxy, drainTagged }) => {
     let state = READY;
     const { statsSocket, commands } = await fakeHaproxy((command) => {
-      if (command.startsWith('show')) return stateOfA(state).replaceAll(' 6 3 4 6 ', ' 1 0 2 0 ');
+      if (command.startsWith('show')) return stateOfA(state, false);
       state = command.includes('drain') ? DRAINED : READY;
       return '\n';
     });

@@ -5,20 +5,7 @@ import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test as base, expect, vi } from 'vitest';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
-import { SCRIPT } from './fixtures.ts';
-
-/** A server of a fake HAProxy. The numbers are those of `show servers state`. */
-interface Server {
-  readonly name: string;
-  readonly address?: string;
-  readonly port?: number;
-  /** 0: down, 2: up. */
-  readonly operation?: number;
-  /** 1: maintenance, 8: drain. */
-  readonly admin?: number;
-  readonly weight?: number;
-  readonly hasCheck?: boolean;
-}
+import { SCRIPT, type ServerState, STATE_HEADER, stateRow } from './fixtures.ts';
 
 interface FakeOptions {
   readonly sockets?: readonly string[];
@@ -53,11 +40,11 @@ echo "$address $command" >>"$folder/commands"
 [ -e "$haproxy" ] || exit 1
 case $command in
 'show servers state')
-  echo 1
-  echo '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord'
+  cat "$folder/state-header"
   cat "$haproxy"
   ;;
 'show stat -1 4 -1')
+  [ ! -e "$haproxy.without-statistics" ] || exit
   echo '# pxname,svname,qcur,qmax,scur,smax,slim'
   awk -v sessions="$haproxy.sessions" '
     BEGIN { while ((getline line < sessions) > 0) { split(line, f, " "); queued[f[1]] = f[2]; current[f[1]] = f[3] } }
@@ -100,6 +87,7 @@ export const test = base
     }
     await mkdir(join(path, 'state'), { mode: 0o700 });
     await writeFile(join(path, 'listeners'), '');
+    await writeFile(join(path, 'state-header'), STATE_HEADER);
     return path;
   })
   /** The lines of a file in the folder, none if the file is missing. */
@@ -116,13 +104,9 @@ export const test = base
         rm(join(folder, name)),
   )
   /** Sets the servers of the HAProxy at this socket, by backend. */
-  .extend('haproxy', ({ folder }) => async (backends: Record<string, readonly Server[]>, socket = 'one.sock') => {
+  .extend('haproxy', ({ folder }) => async (backends: Record<string, readonly ServerState[]>, socket = 'one.sock') => {
     const rows = Object.entries(backends).flatMap(([backend, servers]) =>
-      servers.map((server, n) => {
-        const { name, address = '-', port = 80, operation = 2, admin = 0, weight = 1, hasCheck = true } = server;
-        const check = `1 100 6 3 4 ${hasCheck ? 6 : 0}`;
-        return `3 ${backend} ${n} ${name} ${address} ${operation} ${admin} ${weight} ${check} 0 0 0 - ${port} -\n`;
-      }),
+      servers.map((server) => stateRow(backend, server)),
     );
     // At once, because the script may be reading.
     await writeFile(join(folder, 'rows'), rows.join(''));
@@ -242,4 +226,4 @@ interface Line {
   readonly ipv6: string;
 }
 
-export const named = (...names: string[]): Server[] => names.map((name) => ({ name }));
+export const named = (...names: string[]): ServerState[] => names.map((name) => ({ name }));

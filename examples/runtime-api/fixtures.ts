@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { mkdir, open, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test as base, expect } from 'vitest';
@@ -25,9 +25,37 @@ export const AWS = {
   real: `PATH=\${PATH#*:} exec aws "$@"`,
 };
 
+/** The beginning of the answer to `show servers state`. */
+export const STATE_HEADER = `1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
+srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state \
+bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord
+`;
+
+/** A server in the answer to `show servers state`. The numbers are those of HAProxy. */
+export interface ServerState {
+  readonly name: string;
+  readonly address?: string;
+  readonly port?: number;
+  /** 0: down, 1: starts slowly, 2: up. */
+  readonly operation?: number;
+  /** 1: maintenance, 8: drain. */
+  readonly admin?: number;
+  readonly weight?: number;
+  readonly hasCheck?: boolean;
+}
+
+export function stateRow(backend: string, server: ServerState): string {
+  const { name, address = '-', port = 80, operation = 2, admin = 0, weight = 1, hasCheck = true } = server;
+  const check = `1 9 6 3 4 ${hasCheck ? 6 : 0}`;
+  return `3 ${backend} 1 ${name} ${address} ${operation} ${admin} ${weight} ${check} 0 0 0 - ${port} -\n`;
+}
+
 interface ScriptOptions {
   readonly aws?: string;
   readonly settings?: Readonly<Record<string, string>>;
+  /** A program with arguments that starts the script. */
+  readonly starter?: readonly string[];
 }
 
 /**
@@ -114,19 +142,24 @@ async function startWithServers(folder: string, backends: string[], servers: str
 async function startScript(
   { cleanup, folder, ec2 }: { cleanup: AsyncDisposableStack; folder: string; ec2: Ec2Endpoint },
   sockets: string[],
-  { aws = AWS.succeeds, settings }: ScriptOptions,
+  { aws = AWS.succeeds, settings, starter = [] }: ScriptOptions,
 ) {
   const scriptFolder = join(folder, crypto.randomUUID());
   await mkdir(scriptFolder);
   const gate = join(scriptFolder, 'gate.sock');
   let question = Promise.withResolvers<Socket>();
   await listen(cleanup, gate, (connection) => question.resolve(connection));
-  await writeFile(join(scriptFolder, 'aws'), `#!/bin/sh\nsocat -u UNIX-CONNECT:${gate} -\n${aws}\n`, { mode: 0o755 });
+  // The script may run as another user.
+  await chmod(gate, 0o777);
+  // The test answers for EC2 only.
+  const wait = `[ "$1" = autoscaling ] || socat -u UNIX-CONNECT:${gate} -`;
+  await writeFile(join(scriptFolder, 'aws'), `#!/bin/sh\n${wait}\n${aws}\n`, { mode: 0o755 });
   // Files, because a pipe may deliver a line after the script's next question.
   const [out, err] = [join(scriptFolder, 'out'), join(scriptFolder, 'err')];
   await using outFile = await open(out, 'w');
   await using errFile = await open(err, 'w');
-  const child = spawn(SCRIPT, ['web', ...sockets], {
+  const [command = SCRIPT, ...args] = [...starter, SCRIPT, 'web', ...sockets];
+  const child = spawn(command, args, {
     env: awsCli(ec2.url, {
       PATH: `${scriptFolder}:${process.env.PATH}`,
       STATE_DIRECTORY: join(folder, 'state'),

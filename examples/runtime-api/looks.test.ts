@@ -91,8 +91,9 @@ describe.concurrent('a server with another name', () => {
     await script.look(line(A, 'tagged', { ipv4 }), line(B, 'tagged', { ipv4 }));
     expect(drained()).toEqual([]);
     // The same wish, and only one can be meant.
-    await script.look(line(A, 'tagged', { ipv4, state: 'shutting-down' }), line(B, 'tagged', { ipv4 }));
+    await script.look(line(A, 'tagged', { ipv4, state: 'shutting-down' }), line(C, 'tagged', { ipv4 }));
     expect(drained()).toEqual(['web/slot1']);
+    expect(script.errors()).toEqual([A, B].map((id) => `no HAProxy has a server for the tagged instance ${id}`));
   });
 
   test('that is the id of a listed instance is found by name only', async ({ haproxy, drained, drainTagged }) => {
@@ -101,6 +102,23 @@ describe.concurrent('a server with another name', () => {
     const script = await drainTagged();
     await script.look(line(A, 'tagged', { ipv4 }), line(B));
     expect(drained()).toEqual([]);
+  });
+
+  test('that is the id of an instance in another group may have the same address', async ({
+    haproxy,
+    drained,
+    drainTagged,
+  }) => {
+    const address = '127.0.0.1';
+    const servers = [A, B, C, 'slot'].map((name) => ({ name, address }));
+    await haproxy({ web: [...servers, ...named('other')] });
+    const script = await drainTagged({ groups: 'blue' });
+    await script.look(line(A, 'tagged', { ipv4: address }));
+    expect(drained()).toEqual([`web/${A}`, 'web/slot']);
+    // Nobody has a server with the id of the instance, so the address decides.
+    await haproxy({ web: [...servers.slice(1), ...named('other')] });
+    await script.look(line(A, 'tagged', { ipv4: address }));
+    expect(drained()).toEqual([`web/${B}`, `web/${C}`, 'web/slot']);
   });
 
   test('that no instance has is named once, after every HAProxy has answered', async ({ haproxy, drainTagged }) => {
@@ -129,6 +147,7 @@ describe.concurrent('a drained server', () => {
       [tagged, [`web/${A}`]],
       [untagged, [`web/${A}`]],
       [tagged, [`web/${A}`]],
+      [untagged, [`web/${A}`]],
       [line(A, 'untagged', { state: 'stopped' }), [`web/${A}`]],
       [untagged, [`web/${A}`]],
       [untagged, []],
@@ -167,6 +186,22 @@ describe.concurrent('a drained server', () => {
     await script.look(line(A));
     expect(drained()).toEqual([]);
   });
+
+  test.for([true, false])(
+    'is forgotten when it becomes ready, with a health check: %s',
+    async (hasCheck, { folder, haproxy, drained, drainTagged }) => {
+      const server = { name: A, address: '10.0.0.1', hasCheck };
+      await writeFile(join(folder, 'listeners'), '10.0.0.1:80\n');
+      await haproxy({ web: [server, ...named(B)] });
+      const script = await drainTagged();
+      for (const wish of ['tagged', 'untagged', 'untagged'] as const) await script.look(line(A, wish));
+      expect(drained()).toEqual([]);
+      // Somebody else drains the server.
+      await haproxy({ web: [{ ...server, admin: 8 }, ...named(B)] });
+      for (let n = 0; n < 2; n += 1) await script.look(line(A));
+      expect(drained()).toEqual([`web/${A}`]);
+    },
+  );
 
   test('is recognised by the bit in its state', async ({ haproxy, commands, drainTagged }) => {
     // 4: disabled in the configuration. 8: drained.
