@@ -12,8 +12,6 @@ hook=${COMPLETE_HOOK:-}
 tab='	'
 newline='
 '
-# More attempts would use up the time limit of a call before the AWS CLI says why EC2 refuses.
-export AWS_MAX_ATTEMPTS="${AWS_MAX_ATTEMPTS:-2}"
 
 complain() {
   printf 'drain-tagged-servers.sh: %s\n' "$*" >&2
@@ -474,7 +472,7 @@ pause_after_error() {
   LC_ALL=C awk -v interval="$interval" -v throttled="$throttled" -v seed="$(seed)" 'BEGIN {
     srand(seed)
     longest = throttled ? interval * 2 ^ throttled : 0
-    print interval + rand() * (longest < 30 ? longest : 30)
+    print interval + rand() * (longest < 10 ? longest : 10)
   }'
 }
 

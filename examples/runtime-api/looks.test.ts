@@ -361,7 +361,7 @@ describe.concurrent('EC2', () => {
       const backoffs = pauses.slice(0, -2);
       for (const [n, pause] of backoffs.entries()) {
         expect(pause).toBeGreaterThanOrEqual(2);
-        expect(pause).toBeLessThanOrEqual(2 + Math.min(30, 2 * 2 ** (n + 1)));
+        expect(pause).toBeLessThanOrEqual(2 + Math.min(10, 2 * 2 ** (n + 1)));
       }
       expect(Math.max(...backoffs)).toBeGreaterThan(6);
       expect(new Set(backoffs).size).toBe(12);

@@ -22,9 +22,13 @@ const CLI_START_SECONDS = 0.5;
 const PAGE_SECONDS = 0.15;
 const SOCKET_SECONDS = 0.05;
 
-// The default and the limit of drain-tagged-servers.sh.
+/** The AWS CLI's default: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html */
+const ATTEMPTS = 5;
+
+// The default and the limits of drain-tagged-servers.sh.
 const INTERVAL = 2;
-const LONGEST_PAUSE = 30;
+const LONGEST_PAUSE = 10;
+const LONGEST_LOOK_SECONDS = 20;
 
 /** How the scripts of all HAProxies run. */
 interface Variant {
@@ -32,22 +36,21 @@ interface Variant {
   /** The HAProxies of one script. */
   readonly sockets: (haproxies: number) => number;
   readonly interval: (haproxies: number) => number;
-  /** The AWS CLI's attempts for each page. */
-  readonly attempts: number;
   readonly backsOff: boolean;
+  /** Seconds that a look may take. */
+  readonly longestLook: number;
 }
 
 const SHIPPED: Variant = {
   name: 'a script each, as shipped',
   sockets: () => 1,
   interval: () => INTERVAL,
-  attempts: 2,
   backsOff: true,
+  longestLook: LONGEST_LOOK_SECONDS,
 };
 
 const VARIANTS: readonly Variant[] = [
-  // The AWS CLI's default: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
-  { ...SHIPPED, name: 'a script each, fixed interval', attempts: 5, backsOff: false },
+  { ...SHIPPED, name: 'a script each, fixed interval', backsOff: false, longestLook: Number.POSITIVE_INFINITY },
   SHIPPED,
   {
     ...SHIPPED,
@@ -78,7 +81,7 @@ export async function consumers({ err, signal }: Terminal): Promise<Table> {
   };
 }
 
-function simulate({ name, sockets, interval, attempts, backsOff }: Variant, haproxies: number) {
+function simulate({ name, sockets, interval, backsOff, longestLook }: Variant, haproxies: number) {
   const clock = { seconds: 0 };
   const random = randomNumbers();
   // With equal times, the same scripts would get all new tokens.
@@ -97,17 +100,19 @@ function simulate({ name, sockets, interval, attempts, backsOff }: Variant, hapr
 
   /**
    * Calls EC2 as the AWS CLI does. Yields the seconds that pass, and returns the time of each page's call, or nothing
-   * when EC2 rejected all attempts for a page.
+   * when EC2 rejected all attempts for a page, or the look took too long.
    */
   function* look(): Generator<number, number[] | undefined> {
+    const deadline = clock.seconds + longestLook;
     yield about(CLI_START_SECONDS);
     const calledAt: number[] = [];
     while (calledAt.length < PAGES) {
       for (let attempt = 1; ; attempt += 1) {
+        if (clock.seconds > deadline) return undefined;
         calls += 1;
         if (takeToken()) break;
         rejected += 1;
-        if (attempt === attempts) return undefined;
+        if (attempt === ATTEMPTS) return undefined;
         yield random() * 2 ** (attempt - 1);
       }
       calledAt.push(clock.seconds);
