@@ -26,7 +26,10 @@ if [ "$1" = autoscaling ]; then
 fi
 printf '%s\\n' "$@" >"$folder/new.$$"
 mv "$folder/new.$$" "$folder/question.$$"
-until [ -e "$folder/answer.$$" ]; do /bin/sleep 0.01; done
+until [ -e "$folder/answer.$$" ]; do
+  [ -e "$folder" ] || exit
+  /bin/sleep 0.01
+done
 . "$folder/answer.$$"
 `;
 
@@ -134,6 +137,7 @@ export const test = base
     const [out, err] = [join(folder, 'out'), join(folder, 'err')];
     await using outFile = await open(out, 'a');
     await using errFile = await open(err, 'a');
+    const asked = new Set(await questions());
     const child = spawn('/bin/sh', [SCRIPT, groups, ...paths], {
       env: {
         PATH: `${folder}:${process.env.PATH}`,
@@ -145,7 +149,6 @@ export const test = base
       stdio: ['ignore', outFile.fd, errFile.fd],
     });
     const ended = once(child, 'exit');
-    const asked = new Set(await questions());
 
     async function questions(): Promise<string[]> {
       return (await readdir(folder)).filter((name) => name.startsWith('question.'));

@@ -91,7 +91,7 @@ describe('the command', () => {
     ['own', 'part of the proof'],
     ['chef', 'Chef Infra Client 18.11.11'],
     ['runtime-api', 'AWS CLI 2.9.19, socat 1.7'],
-    ['script', 'AWS CLI 2.9.19'],
+    ['script', 'AWS CLI 2.9.19, socat 1.7'],
   ] as const)('runs the consumer %s', async ([name, consumerVersion]) => {
     const { code, out, err } = await drain('--consumer', name, '--scenario', 'function', '--json', '--short');
     expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining(`consumer: ${name}, ${consumerVersion}\n`) });
