@@ -116,12 +116,13 @@ ask_ec2() {
 # "idle ID", "busy ID": a server that this script drained has no session; every other server of a tagged instance
 # "completed ID": Auto Scaling's wait has ended
 # "said TEXT": a complaint
-# Lines for the user go to file descriptor 3.
+# Each line has to be a write of its own, because blocks of several HAProxies would mix in the pipe. Lines for the user go
+# to file descriptor 3.
 exec 3>&1
 
 # Prints a complaint, unless the look before has printed the same one.
 complain_once() {
-  text=$(printf '%s' "$*" | tr -s '\n' ' ')
+  text=$(printf '%s' "$*" | tr -s '\n' ' ' | cut -c 1-1000)
   case $newline$said$newline in
   *"$newline$text$newline"*) ;;
   *) complain "$text" ;;
@@ -302,7 +303,12 @@ find_idle_servers() {
   printf '%s\n' "$drained" "$answer" | awk -F '[ ,]' '
     $1 == "drained" { instance[$2] = $3; next }
     $1 "/" $2 in instance && $3 == "0" && $5 == "0" { idle[$1 "/" $2] }
-    END { for (server in instance) print server in idle ? "idle" : "busy", instance[server] }'
+    END {
+      for (server in instance) {
+        print server in idle ? "idle" : "busy", instance[server]
+        fflush()
+      }
+    }'
 }
 
 # Changes the servers of one HAProxy to match EC2. Reads their current state each time, because a reload or a restart
@@ -327,10 +333,11 @@ align() {
   changes=$({
     printf '# before\n%s\n# instances\n%s\n# recorded\n' "$previous" "$instances"
     cat "$record" 2>/dev/null
-    printf '%s\n' "$servers"
+    # The last line of the record has no end if the disk became full.
+    printf '\n%s\n' "$servers"
   } | compare)
   change_servers
-  printf '%s\n' "$changes" | grep -E '^(has|busy) '
+  printf '%s\n' "$changes" | awk '/^(has|busy) / { print; fflush() }'
   if [ -n "$hook" ] && ! find_idle_servers; then
     complain_once "$socket: the sessions are not known: $answer"
     return
@@ -365,14 +372,14 @@ complete_waits() {
 
 # --- The main loop ---
 
-# Prints the fields of the report's lines with this first word.
+# Prints the fields of the report's lines with this first word. Each text comes once, because a list is an argument of grep.
 reported() {
-  printf '%s\n' "$report" | sed -n "s/^$1 //p"
+  printf '%s\n' "$report" | sed -n "s/^$1 //p" | sort -u
 }
 
 # Prints the lines of the first text that are also in the second one.
 both() {
-  printf '%s\n' "$1" | grep -xF -e "$2"
+  printf '%s\n' "$1" | grep -xF -e "$2" | sort -u
 }
 
 without() {
@@ -440,7 +447,7 @@ look() {
   # A silent HAProxy may have servers and sessions that the others do not have.
   if [ "$(printf '%s\n' "$report" | grep -cx answered)" -eq $# ]; then
     name_strangers
-    idle=$(without "$(reported idle)" "$(reported busy)" | sort -u)
+    idle=$(without "$(reported idle)" "$(reported busy)")
   fi
   candidates=$(without "$(both "$idle" "$idle_before")" "$completed" | shuffle | sed 50q)
   report=$report$newline$(
@@ -490,3 +497,5 @@ else
 fi
 trap 'trap - TERM; kill -TERM "-$group" $! $$' TERM INT HUP
 wait $!
+# Dash ends with status 2 when no process can be started. A restart helps then.
+exit 1

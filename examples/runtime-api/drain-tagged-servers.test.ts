@@ -94,6 +94,18 @@ describe('drain-tagged-servers.sh', () => {
     });
   });
 
+  test('ends with another status than a wrong setting when no process can be started', async ({
+    folder,
+    haproxy,
+    drainTagged,
+  }) => {
+    await haproxy({ web: named('a', 'b') });
+    await writeFile(join(folder, 'sleep'), '#!/bin/sh\nexit 2\n', { mode: 0o755 });
+    const script = await drainTagged();
+    await script.reply(line('i-0000000a'));
+    expect(await script.ended).toEqual([1, null]);
+  });
+
   test.for([true, false])(
     'ends everything on SIGTERM, as the leader of a process group: %s',
     async (detached, { folder, haproxy, drainTagged, read, commands }) => {

@@ -283,6 +283,21 @@ describe.concurrent('trouble with the record', () => {
     expect(script.errors()).toEqual([complaint]);
   });
 
+  test('does not stop a drain when the last line of the record has no end', async ({
+    folder,
+    haproxy,
+    drained,
+    drainTagged,
+  }) => {
+    await haproxy({ web: named(A, B) });
+    const script = await drainTagged();
+    await script.look(line(A), line(B));
+    const [record = ''] = await readdir(join(folder, 'state'));
+    await writeFile(join(folder, 'state', record), 'web/i-00');
+    await script.look(line(A, 'tagged'), line(B));
+    expect(drained()).toEqual([`web/${A}`]);
+  });
+
   test('does not come from a long name of a group', async ({ haproxy, drained, drainTagged }) => {
     await haproxy({ web: named(A, B) });
     const script = await drainTagged({ groups: 'g'.repeat(255) });
@@ -372,6 +387,18 @@ describe.concurrent('EC2', () => {
       ]);
     },
   );
+});
+
+test('keeps the reports of many HAProxies apart, and does not add them up', async ({ haproxy, drainTagged }) => {
+  const sockets = Array.from({ length: 8 }, (_, n) => `${n}.sock`);
+  const idsOf = sockets.map((_, n) => Array.from({ length: 500 }, (_, m) => `i-${n}${String(m).padStart(16, '0')}`));
+  for (const [n, socket] of sockets.entries()) {
+    // Somebody else has drained these servers.
+    await haproxy({ web: (idsOf[n] ?? []).map((name) => ({ name, admin: 8 })) }, socket);
+  }
+  const script = await drainTagged({ sockets });
+  for (let n = 0; n < 2; n += 1) await script.look(...idsOf.flat().map((id) => line(id, 'tagged')));
+  expect(script.errors()).toEqual([]);
 });
 
 test('reaches HAProxy over TCP', async ({ haproxy, commands, drainTagged }) => {
