@@ -68,12 +68,12 @@ describe.skipIf(skipped)('the commands for the failure queue', () => {
     ]);
   });
 
-  it.each(['\u001b[2K\u001b]0;title\u0007', '\u009b2K', '\u007f', '\r\n\t'])(
+  it.each(['\u001b[2K\u001b]0;title\u0007', '\u009b2K', '\u007f', '\r\n\t', '\u202e\u200b\u2028'])(
     'show no control character of a message: %j',
     (control) => {
       const forged = { LifecycleTransition: `x${control}y`, EC2InstanceId: `i-0${control}` };
       const { lines } = list(fromLambda(forged, `failed ${control}`));
-      const shown = control.replace(/\p{Cc}/gu, '?');
+      const shown = control.replace(/[\p{C}\p{Zl}]/gu, '?');
       expect(lines).toEqual([
         `m0\tx${shown}y\tno instance id\t2026-11-23T01:00:00Z\tfailed ${shown}`,
         'INSTANCE=no instance id',
@@ -91,6 +91,15 @@ describe.skipIf(skipped)('the commands for the failure queue', () => {
         ['m2', 'TERMINATING', 'i-00000001'],
         ['INSTANCE=i-00000001'],
       ]);
+    },
+  );
+
+  // Somebody may call the function without SNS.
+  it.each(['x', 7, [1], { Records: 'x' }, { Records: [7] }, { Records: [{ Sns: 'x' }] }])(
+    'show an event that is not from SNS: %j',
+    (requestPayload) => {
+      const { lines } = list(fromLambda(MESSAGE), { requestPayload, responsePayload: { errorMessage: 'no records' } });
+      expect(lines[1]).toBe('m1\t-\tno instance id\t-\tno records');
     },
   );
 });

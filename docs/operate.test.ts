@@ -36,6 +36,8 @@ describe('the shell function output', () => {
     ['prints nothing', '', complaint],
     ['prints None', 'echo None', complaint],
     ['prints an option', 'echo --endpoint-url=https://evil.example/', complaint],
+    ['prints a quotation mark', `echo 'x", "Value": "y'`, complaint],
+    ['prints a backslash', `printf '%s' 'x\\'`, complaint],
     ['prints the address of a file', 'echo file:///etc/passwd', complaint],
     ['prints the address of a binary file', 'echo fileb:///etc/passwd', complaint],
     ['fails', 'echo "no such stack" >&2; exit 255', 'no such stack\n'],

@@ -38,6 +38,10 @@ describe('npm ci', () => {
     expect(new Set(versions)).toEqual(new Set([expect.stringMatching(/^24\./)]));
   });
 
+  it.runIf(process.env.CI && packages[`node_modules/${PACKAGE}`])('runs the tests on this Node.js', () => {
+    expect(process.version).toBe(`v${packages[`node_modules/${PACKAGE}`]?.version}`);
+  });
+
   it('installs only packages whose content the lock file fixes', () => {
     const installed = Object.entries(packages).filter(([path, { link }]) => path.includes('node_modules/') && !link);
     expect(installed.filter(([, { integrity }]) => !String(integrity).startsWith('sha512-'))).toEqual([]);
