@@ -28,7 +28,7 @@ const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 /**
  * Text of messages and of other people's resources, for one line of a terminal. Each character that a terminal does not
- * print is replaced by a question mark. Styles come after this function, because it also replaces their characters.
+ * print is replaced by a question mark. Add styles after this function, because it also replaces their characters.
  */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, '?');

@@ -99,7 +99,7 @@ function checkAccount(request: TagChange, context: Context): void {
 async function changeTag({ action, instanceId, sentAt }: TagChange, region: string, deadline: number): Promise<Result> {
   const outcome = await changeRemovalTag(action, ec2In(region), tag, instanceId, deadline);
   const delayMs = Date.now() - sentAt;
-  // The time is the message's own word. `NaN` fails both comparisons.
+  // The message itself names this time, so the time may be wrong. `NaN` fails both comparisons.
   const isPossible = delayMs >= 0 && delayMs <= maxAgeMs;
   return outcome === 'gone' || !isPossible ? { outcome } : { outcome, delayMs };
 }

@@ -1,7 +1,7 @@
 import type { MessageIds } from './lifecycle-message.ts';
 
 export type Result =
-  /** `delayMs`: milliseconds from the message's `Time` to the tag; absent when that time cannot be right. */
+  /** `delayMs`: milliseconds from the message's `Time` to the tag; absent if this time cannot be right. */
   | { readonly outcome: 'tagged' | 'untagged'; readonly delayMs?: number }
   | { readonly outcome: 'ignored'; readonly reason: string }
   | { readonly outcome: 'gone' };

@@ -14,7 +14,7 @@ const skipped = skippedWithout({ ruby: '--version', haproxy: '-v' }, 'the Chef c
 type Instances = readonly (readonly [id: string, tags: Readonly<Record<string, string>>, addresses?: Addresses])[];
 type Addresses = { readonly ipv4?: string | null; readonly ipv6?: string | null };
 
-// Calls HaproxyEc2.servers, with an SDK that returns these pages. Prints the servers, and what the SDK and Chef's log got.
+// Calls HaproxyEc2.servers, with an SDK that returns these pages. Prints the servers, the SDK's calls, and Chef's log.
 const SERVERS = `
 require 'json'
 $pages, settings = JSON.parse($stdin.read).values_at('pages', 'settings')

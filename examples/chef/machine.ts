@@ -7,7 +7,7 @@ import { run } from '../fixtures.ts';
 export const BUNDLE_GEMFILE = fileURLToPath(new URL('Gemfile', import.meta.url));
 const COOKBOOKS = fileURLToPath(new URL('cookbooks', import.meta.url));
 
-// A machine without systemd: the service writes down its actions. An earlier resource calls EC2, and takes its time.
+// A machine without systemd: the service writes down its actions. An earlier resource calls EC2, and needs some time.
 const MACHINE = {
   'metadata.rb': `name 'machine'\nversion '1.0.0'\ndepends 'haproxy_ec2'\n`,
   'libraries/service.rb': `
@@ -67,7 +67,7 @@ export async function makeMachine(folder: string): Promise<void> {
 
 /**
  * Runs the cookbook once, for the group "web". The folder gets `haproxy.cfg`, and `actions` with Chef's actions on the
- * service. The file `password` of the folder stands in the configuration.
+ * service. The configuration contains the text of the folder's file `password`.
  * @param machine attributes: `tags` to tag i-00000002 in an earlier resource.
  */
 export async function runChef(

@@ -6,7 +6,7 @@ import { test as base, line, named } from './fake-programs.ts';
 const [A, B, C] = ['i-0000000a', 'i-0000000b', 'i-0000000c'];
 const SOCKETS = ['one.sock', 'two.sock'];
 const LIST = [line(A, 'tagged'), line(B)];
-const COMPLETED = `${A}: the wait is completed, because no HAProxy has a session with this instance`;
+const COMPLETED = `${A}: the wait has ended, because no HAProxy has a session with this instance`;
 
 const test = base
   /** Makes Auto Scaling answer with these commands of a shell script. By default, A waits in the group "my web". */
@@ -42,7 +42,7 @@ const test = base
   });
 
 describe.concurrent('the wait for a lifecycle hook', () => {
-  test('is completed after two looks without a session, once', async ({ script, calls }) => {
+  test('ends after two looks without a session, once', async ({ script, calls }) => {
     await script.look(...LIST);
     expect(calls()).toEqual([]);
     for (let n = 0; n < 3; n += 1) await script.look(...LIST);
@@ -145,8 +145,8 @@ describe.concurrent('the wait for a lifecycle hook', () => {
   });
 
   test.for([
-    ['describe', 'no wait can be completed: '],
-    ['complete', 'a wait cannot be completed: '],
+    ['describe', 'no wait can be ended: '],
+    ['complete', 'a wait cannot be ended: '],
   ] as const)(
     'goes on after an error of %s, which is printed once',
     async ([call, complaint], { script, autoScaling, haproxy, drained }) => {
@@ -163,7 +163,7 @@ describe.concurrent('the wait for a lifecycle hook', () => {
     },
   );
 
-  test('is completed for at most five instances in a look', async ({ script, haproxy, autoScaling, completions }) => {
+  test('ends for at most five instances in a look', async ({ script, haproxy, autoScaling, completions }) => {
     const ids = Array.from({ length: 7 }, (_, n) => `i-1000000${n}`);
     const servers = ids.map((name) => ({ name, admin: 0 }));
     for (const socket of SOCKETS) await haproxy({ web: [...servers, ...named(B)] }, socket);
@@ -177,7 +177,7 @@ describe.concurrent('the wait for a lifecycle hook', () => {
     expect(completions()).toHaveLength(7);
   });
 
-  test('is never completed without COMPLETE_HOOK', async ({ haproxy, drainTagged, commands }) => {
+  test('never ends early without COMPLETE_HOOK', async ({ haproxy, drainTagged, commands }) => {
     await haproxy({ web: named(A, B) });
     const script = await drainTagged();
     for (let n = 0; n < 4; n += 1) await script.look(...LIST);

@@ -39,7 +39,7 @@ check_socket() {
   refuse "SOCKET is '$1'; expected a path with a slash, ipv4@ADDRESS:PORT or ipv6@[ADDRESS]:PORT"
 }
 
-# Whoever can write to the record decides which servers the script sets to "ready".
+# A user who can write to the record decides which servers the script sets to "ready".
 check_owner() {
   # shellcheck disable=SC2012 # No other standard program prints the mode and the owner.
   case $(ls -ldn "$2" | cut -c 1-10) in
@@ -113,7 +113,8 @@ ask_ec2() {
 # The functions below run in the background, once for each socket. Their standard output is a report to the main loop:
 # "answered": this HAProxy has answered each question, or is not needed
 # "has ID": this HAProxy has a server for this tagged instance
-# "idle ID", "busy ID": a server that this script drained has no session; every other server of a tagged instance
+# "idle ID": a server that this script drained has neither a session nor a queued request
+# "busy ID": any other server of this tagged instance
 # "completed ID": Auto Scaling's wait has ended
 # "said TEXT": a complaint
 # Each line has to be a write of its own, because blocks of several HAProxies would mix in the pipe. Lines for the user go
@@ -156,7 +157,7 @@ end') answer=${answer%??end} answer=${answer#?} ;;
 # Reads EC2's list of the look before, EC2's list, the record and HAProxy's servers. Prints what to do.
 compare() {
   awk '
-    # Two instances that share an address cannot be told apart. They do not have to be, if both want the same.
+    # An address of two instances is used only if both need the same change and at most one of them runs.
     function note_address(address, id) {
       if (!(address in holder)) holder[address] = id
       else if (wish[holder[address]] != wish[id] || (runs[id] && runs[holder[address]])) shared[address]
@@ -350,18 +351,18 @@ align() {
 complete_wait() {
   if message=$(limit 10 aws autoscaling complete-lifecycle-action --instance-id "$1" "--auto-scaling-group-name=$2" \
     "--lifecycle-hook-name=$hook" --lifecycle-action-result CONTINUE 2>&1); then
-    echo "$1: the wait is completed, because no HAProxy has a session with this instance" >&3
+    echo "$1: the wait has ended, because no HAProxy has a session with this instance" >&3
     echo "completed $1"
   else
-    complain_once "a wait cannot be completed: ${message:-no answer}"
+    complain_once "a wait cannot be ended: ${message:-no answer}"
   fi
 }
 
-# Completes at most five waits, because the next look has to wait for these calls.
+# Ends at most five waits, because the next look has to wait for these calls.
 complete_waits() {
   waiting=$(limit 10 aws autoscaling describe-auto-scaling-instances --output text --instance-ids "$@" \
     --query "AutoScalingInstances[?LifecycleState=='Terminating:Wait'].[InstanceId, AutoScalingGroupName]" 2>&1) || {
-    complain_once "no wait can be completed: ${waiting:-no answer}"
+    complain_once "no wait can be ended: ${waiting:-no answer}"
     return
   }
   printf '%s\n' "$waiting" | grep '^i-' | sed 5q | {
@@ -391,7 +392,7 @@ seed() {
   od -An -N4 -tu4 /dev/urandom
 }
 
-# Prints the lines in random order, so that an instance whose wait cannot be completed does not hold up the others.
+# Prints the lines in random order, so that an instance whose wait cannot be ended does not hold up the others.
 shuffle() {
   awk -v seed="$(seed)" 'BEGIN { srand(seed) } { print rand() "\t" $0 }' | sort | cut -f 2
 }
@@ -435,7 +436,7 @@ name_strangers() {
   done
 }
 
-# Makes all HAProxies match EC2's list, and then completes waits during the pause.
+# Makes all HAProxies match EC2's list, and then ends waits during the pause.
 look() {
   tagged=$(printf '%s\n' "$instances" | awk '$2 == "running" && $3 == "tagged" { print $1 }')
   idle_before=$idle

@@ -236,7 +236,7 @@ describe.skipIf(skipped).concurrent('drain-tagged-servers.sh', () => {
     expect((await stat(join(state, record))).mode & 0o777).toBe(0o600);
   });
 
-  test('completes the wait of an instance without sessions', async ({ instanceA, ec2, haproxyWith, drainTagged }) => {
+  test('ends the wait of an instance without sessions', async ({ instanceA, ec2, haproxyWith, drainTagged }) => {
     const one = await haproxyWith([A, B], { name: 'one' });
     const two = await haproxyWith([A, B], { name: 'two', backends: ['web', 'api'] });
     instanceA.lifecycleState = 'Terminating:Wait';

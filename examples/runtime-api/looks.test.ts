@@ -81,7 +81,7 @@ describe.concurrent('a server with another name', () => {
     expect(script.errors()).toEqual([]);
   });
 
-  test('is not found by an address that is not clear', async ({ haproxy, drained, drainTagged }) => {
+  test('is not found by an ambiguous address', async ({ haproxy, drained, drainTagged }) => {
     const ipv4 = '127.0.0.1';
     await haproxy({ web: [{ name: 'slot1', address: ipv4 }, ...named('slot2')] });
     const script = await drainTagged();
@@ -130,7 +130,7 @@ describe.concurrent('a server with another name', () => {
     expect(script.errors()).toEqual([silent]);
     await haproxy({ web: named(B, 'other') }, 'two.sock');
     await script.look(...list);
-    // The builder may take the server away.
+    // Another program may remove the server from HAProxy.
     await haproxy({ web: named('other') }, 'two.sock');
     await script.look(...list);
     await script.look(...list);

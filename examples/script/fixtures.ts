@@ -81,7 +81,7 @@ export const test = base
       await chmod(path, 0o755);
       const all = { ...env, PATH: `${folder}:${env.PATH}`, TMPDIR: join(folder, 'tmp') };
       const child = spawn(file, args, { env: all, stdio: ['ignore', 'ignore', 'pipe'] });
-      // Emitted when no process has the end of the pipe any more.
+      // Emitted when no process has the pipe open any more.
       const closed = once(child, 'close');
       await once(child.stderr, 'data');
       child.kill('SIGTERM');

@@ -23,7 +23,7 @@ refuse() {
 case :$1: in
 *::* | *[[:cntrl:]\"]*) refuse "AUTO-SCALING-GROUP is '$1'; expected names, separated by colons, without double quotes" ;;
 esac
-# JMESPath has no way to write every text with these characters.
+# JMESPath cannot express every text with these characters.
 case $key in *[\'\"\\]*) refuse "TAG_KEY is '$key'; expected a key without quotes and backslashes" ;; esac
 case $value in *[\'\"\\]*) refuse "TAG_VALUE is '$value'; expected a value without quotes and backslashes" ;; esac
 case $port in
@@ -31,7 +31,7 @@ case $port in
 esac
 [ "$port" -le 65535 ] || refuse "PORT is '$port'; expected 1 to 65535"
 
-# First as EC2 takes the names: * and ? are wildcards. Then as JSON.
+# Escapes the names for EC2, where * and ? are wildcards, and then for JSON.
 groups=$(printf %s "$1" | sed 's/[*?\\]/\\&/g; s/\\/\\\\/g; s/:/","/g')
 
 child='' answer=''

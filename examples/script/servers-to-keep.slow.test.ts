@@ -88,10 +88,7 @@ describe.skipIf(skippedWithout({ aws: '--version' }, LIST))('servers-to-keep.sh'
     });
   });
 
-  test('takes several groups, and keeps the servers of one when nobody is left in another', async ({
-    given,
-    serversToKeep,
-  }) => {
+  test('takes several groups, and keeps the servers of one when another is empty', async ({ given, serversToKeep }) => {
     given('i-00000001', '10.0.0.1', { ...TAGGED, 'aws:autoscaling:groupName': 'blue' });
     given('i-00000002', '10.0.0.2', { 'aws:autoscaling:groupName': 'green' });
     given('i-00000003', '10.0.0.3', { 'aws:autoscaling:groupName': 'red' });
@@ -155,7 +152,7 @@ describe.skipIf(skippedWithout({ aws: '--version' }, LIST))('servers-to-keep.sh'
     expect(ec2.calls).toHaveLength(pages.length + 1);
   });
 
-  test('asks EC2 again when EC2 throttles, and says so when EC2 goes on', async ({ ec2, given, serversToKeep }) => {
+  test('asks EC2 again after throttling, and says when throttling goes on', async ({ ec2, given, serversToKeep }) => {
     given('i-00000001', '10.0.0.1');
     const throttled = { status: 503, code: 'RequestLimitExceeded' };
     ec2.faults.push(throttled);

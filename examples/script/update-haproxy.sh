@@ -2,8 +2,8 @@
 # Writes HAProxy's configuration from a template and the servers to keep. Reloads HAProxy after a change. On any error,
 # HAProxy keeps its configuration, and the next run tries again.
 # Usage: update-haproxy.sh AUTO-SCALING-GROUP[:...] TEMPLATE CONFIGURATION RELOAD-COMMAND...
-# In the template, the line @SERVERS@ stands for the server lines. CHECK_COMMAND checks the file that is added to its
-# end. With STATS_SOCKET, the script compares the servers of the running HAProxy with the written ones.
+# In the template, the line @SERVERS@ stands for the server lines. CHECK_COMMAND checks the new file, which becomes its
+# last argument. With STATS_SOCKET, the script compares the running servers with the written servers.
 set -efu
 check=${CHECK_COMMAND:-haproxy -c -f}
 socket=${STATS_SOCKET:-}

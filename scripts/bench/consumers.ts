@@ -67,7 +67,7 @@ export async function consumers({ err, signal }: Terminal): Promise<Table> {
   for (const haproxies of HAPROXIES) {
     for (const variant of VARIANTS) {
       err(`consumers: ${haproxies} HAProxies, ${variant.name}`);
-      // Only here, Ctrl-C reaches the process.
+      // Ctrl-C reaches the process only here.
       await setImmediate(undefined, { signal });
       rows.push(simulate(variant, haproxies));
     }

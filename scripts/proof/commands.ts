@@ -20,7 +20,7 @@ export function recordCommands<T>(commands: Set<string>, run: () => T): T {
 }
 
 /**
- * The name of the consumer that ran. Only the own consumer starts no command. Each of the others has its name in a command.
+ * The name of the consumer that ran. Only `own` starts no command. Each of the others has its name in a command.
  * @returns the commands instead of a name if they do not belong to the consumer that was asked for.
  */
 export function consumerThatRan(asked: string, commands: Iterable<string>): string {

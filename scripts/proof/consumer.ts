@@ -24,7 +24,7 @@ export interface Consumer {
   requirement(environment: NodeJS.ProcessEnv): Promise<string>;
   /**
    * Starts the consumer of one HAProxy. Each HAProxy gets its own consumer; the consumers start at different times. One
-   * consumer serves all HAProxies if it has to end the wait, because only then it knows when nobody is connected.
+   * consumer serves all HAProxies if it has to end the wait, because it must see all connections.
    * @returns after the first run: the consumer has asked EC2 and changed HAProxy.
    * @throws Error when the first run fails.
    */

@@ -13,7 +13,7 @@ const LOOK_EVERY_MS = 200;
 interface Care {
   /** The looks in a row that have to find the instance idle. */
   readonly looks: number;
-  /** The first so many HAProxies are looked at for connections. All of them are drained. */
+  /** How many HAProxies the consumer looks at for connections. The consumer drains the server in all HAProxies. */
   readonly haproxies: number;
 }
 

@@ -41,14 +41,14 @@ export async function recordLooks(statsSocket: string, path: string) {
   };
 }
 
-/** The looks at one HAProxy since which the instance has always been as described, up to the latest look. */
+/** The latest looks in a row at one HAProxy that all found the instance as described. */
 function latestLooks(looks: readonly Look[], isSo: (servers: Servers) => boolean): readonly Look[] {
   return looks.slice(looks.findLastIndex(({ servers }) => !isSo(servers)) + 1);
 }
 
 /**
- * For how long a consumer has seen an instance idle in every HAProxy, in milliseconds: from the first to the latest look.
- * A single look takes no time.
+ * Milliseconds for which a consumer has seen an instance idle in every HAProxy: from the first to the latest look. A
+ * single look counts as 0.
  */
 export function seenIdleMs(looksOfHaproxies: readonly (readonly Look[])[], instanceId: string): number {
   const times = looksOfHaproxies.map((looks) => {
@@ -62,7 +62,7 @@ export function seenIdleMs(looksOfHaproxies: readonly (readonly Look[])[], insta
 const PATIENT_LOOKS = 3;
 
 /**
- * Whether a consumer that takes too little care has had the time to end the wait of an instance that is still busy in the
+ * Whether a careless consumer has had the time to end the wait of an instance, although the instance is still busy in the
  * last HAProxy.
  */
 export function hasPassedCarelessLooks(looksOfHaproxies: readonly (readonly Look[])[], instanceId: string): boolean {

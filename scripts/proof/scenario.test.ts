@@ -242,7 +242,7 @@ describe('a scenario in which the consumer ends the wait', () => {
     haproxies = [() => IDLE, () => IDLE];
   });
 
-  test('kills an instance when its wait ends, and notes for how long the consumer has seen the instance idle', async () => {
+  test('kills an instance when its wait ends, and notes how long the consumer has seen the instance idle', async () => {
     for (const at of [400, 650]) look(at, IDLE, IDLE);
     complete(700, ID);
     const { scaleIns } = await run('complete');

@@ -26,7 +26,7 @@ export interface ScaleIn {
   readonly instanceId: string;
   readonly hookAt?: number;
   taggedAt?: number;
-  /** When the last HAProxy stopped using the instance. Cleared if a HAProxy uses the instance again before it is killed. */
+  /** When the last HAProxy stopped using the instance. Cleared if an HAProxy uses the instance again before it is killed. */
   outAt?: number;
   killedAt?: number;
   /** Absent if the heartbeat timeout ended the wait. */
@@ -39,7 +39,7 @@ export interface ScaleIn {
 export interface Completion {
   /** Whether every HAProxy had the instance out, without a session or a queued request. */
   readonly wasIdle: boolean;
-  /** For how long the consumer had seen the instance idle in every HAProxy, in milliseconds. */
+  /** Milliseconds for which the consumer had seen the instance idle in every HAProxy. */
   readonly seenIdleMs: number;
 }
 
@@ -204,8 +204,8 @@ export async function runScenario(name: ScenarioName, options: StageOptions) {
 }
 
 /**
- * Notes the time when an instance is out of every HAProxy. The time is cleared if a HAProxy uses the instance again before
- * it is killed.
+ * Notes the time when an instance is out of every HAProxy. The time is cleared if an HAProxy uses the instance again before
+ * the kill.
  * @param haproxies the servers of each HAProxy; undefined for an HAProxy that did not answer.
  */
 export function noteServersOut(

@@ -15,7 +15,7 @@ import { publisherTo } from './publisher.ts';
 export interface StageOptions {
   readonly plan: Plan;
   readonly haproxies: number;
-  /** Started beside each HAProxy; only once if it ends the wait. */
+  /** Started beside each HAProxy, but only once if the consumer ends the wait. */
   readonly consumer: Consumer;
   /** The bundled function. */
   readonly zip: Uint8Array;

@@ -45,7 +45,7 @@ function commonProblems({ name }: Consumer, { consumer, returned, consumerFailur
   return [`${returned.instanceId} came back from the warm pool and got no request`, ...problems];
 }
 
-/** A consumer may end a wait only after two looks in a row at every HAProxy, which both found the instance idle. */
+/** A consumer may end a wait only after two looks in a row found the instance idle at every HAProxy. */
 function completionProblems({ consumer: { lookEveryMs = 0 } }: Run, { scaleIns }: Evaluated): string[] {
   const named = (problem: string, isSo: (scaleIn: ScaleIn) => boolean) => {
     const ids = scaleIns.filter(isSo).map(({ instanceId }) => instanceId);

@@ -34,7 +34,7 @@ export const ARNS = {
 } as const;
 
 interface OtherPolicies {
-  /** Of the resource: a topic or a KMS key. */
+  /** The policy of the resource, which is a topic or a KMS key. */
   readonly resourcePolicy?: PolicyDocument | undefined;
   /** The permissions boundary of the role. */
   readonly boundary?: PolicyDocument;
