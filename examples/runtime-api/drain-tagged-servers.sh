@@ -105,7 +105,8 @@ ask_ec2() {
   # A hanging call must not use up the heartbeat timeout.
   limit 20 aws ec2 describe-instances --output text --page-size 1000 --cli-connect-timeout 5 --cli-read-timeout 10 \
     --filters "$(group_filter)" --query "Reservations[].Instances[].[InstanceId, State.Name,
-      Tags[?Key=='$key' && Value=='$value'] && 'tagged' || 'untagged', PrivateIpAddress, Ipv6Address]"
+      Tags[?Key=='$key' && Value=='$value'] && 'tagged' || 'untagged', PrivateIpAddress,
+      Ipv6Address || (NetworkInterfaces[].Ipv6Addresses[].Ipv6Address | [0])]"
 }
 
 # --- Reports ---
@@ -271,6 +272,7 @@ accepting_servers() {
 
 change_servers() {
   accepting=$(accepting_servers)
+  stop_at=$(($(date +%s) + 10))
   printf '%s\n' "$changes" | while read -r change server target; do
     case $change in
     drain)
@@ -288,8 +290,8 @@ change_servers() {
     ready) set_state "$server" ready && forget "$server" ;;
     forget) forget "$server" ;;
     esac
-    # A stopped HAProxy would use up the time limit for each of its servers.
-    [ "${answer:-}" != 'no answer' ] || break
+    # The next look waits for a stopped or slow HAProxy, and makes the other changes.
+    [ "${answer:-}" != 'no answer' ] && [ "$(date +%s)" -lt "$stop_at" ] || break
   done
 }
 
@@ -354,7 +356,7 @@ complete_wait() {
     echo "$1: the wait has ended, because no HAProxy has a session with this instance" >&3
     echo "completed $1"
   else
-    complain_once "a wait cannot be ended: ${message:-no answer}"
+    printf 'failed %s\n' "$(printf '%s' "${message:-no answer}" | tr -s '\n' ' ')"
   fi
 }
 
@@ -368,7 +370,12 @@ complete_waits() {
   printf '%s\n' "$waiting" | grep '^i-' | sed 5q | {
     while IFS=$tab read -r id name; do complete_wait "$id" "$name" & done
     wait
-  }
+  } | sort -u | while read -r result text; do
+    case $result in
+    completed) echo "completed $text" ;;
+    failed) complain_once "a wait cannot be ended: $text" ;;
+    esac
+  done
 }
 
 # --- The main loop ---

@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test as base } from 'vitest';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
@@ -9,6 +9,8 @@ import { run } from '../fixtures.ts';
 
 export const LIST = 'examples/script/servers-to-keep.sh';
 export const UPDATE = 'examples/script/update-haproxy.sh';
+
+const TIMEOUT = execFileSync('sh', ['-c', 'command -v timeout'], { encoding: 'utf8' }).trim();
 
 /** The AWS CLI's line for one instance, as `printf` takes it. */
 export const ONE = 'i-00000001\\t10.0.0.1\\tnull\\n';
@@ -76,9 +78,21 @@ export const test = base
      * @returns the exit status, after every process has ended.
      */
     return async (program: string, file: string, args: string[], env: NodeJS.ProcessEnv = process.env) => {
-      const path = join(folder, program);
-      await writeFile(path, '#!/bin/sh\nsleep 100 &\necho started >&2\nwait\n');
-      await chmod(path, 0o755);
+      // `timeout` passes a signal on only after it has begun to wait for the program.
+      const endless = `#!/bin/sh
+sleep 1000 &
+while [ -e /proc/$PPID/stat ] && ! grep -q '(timeout) S' /proc/$PPID/stat; do sleep 0.01; done
+echo started >&2
+wait
+`;
+      // The scripts' own limit would end the program too.
+      const timeout = `#!/bin/sh\nshift\nexec ${TIMEOUT} 1000 "$@"\n`;
+      for (const [name, text] of [
+        [program, endless],
+        ['timeout', timeout],
+      ] as const) {
+        await writeFile(join(folder, name), text, { mode: 0o755 });
+      }
       const all = { ...env, PATH: `${folder}:${env.PATH}`, TMPDIR: join(folder, 'tmp') };
       const child = spawn(file, args, { env: all, stdio: ['ignore', 'ignore', 'pipe'] });
       // Emitted when no process has the pipe open any more.

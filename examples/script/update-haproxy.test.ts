@@ -280,8 +280,6 @@ describe('update-haproxy.sh', () => {
 
   test.for(['aws', 'check', 'reload'])(
     'ends everything and leaves no file when SIGTERM comes during %s',
-    // Without the signal, the programs end after 18 s or 30 s.
-    { timeout: 15_000 },
     async (program, { folder, update, endWhileHanging }) => {
       await update(ONE, { env: { CHECK_COMMAND: 'false' } });
       await rm(join(folder, 'haproxy.cfg.new'));

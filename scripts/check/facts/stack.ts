@@ -67,7 +67,8 @@ export function stackOf({ name, region, description }: Deployment) {
     Parameters.map((each) => [each.ParameterKey, each.ParameterValue]),
   );
   const { TaggedGroupNames, AutoScalingGroupName: ofStack } = parameters;
-  const limits = TaggedGroupNames?.split(',').flatMap((group) => group.trim() || []) ?? [];
+  // An empty text means every group. In the template, a list of empty names means no other group.
+  const limits = TaggedGroupNames ? TaggedGroupNames.split(',').map((group) => group.trim()) : [];
   const failureQueueName = failureQueueUrl.split('/').at(-1) ?? '';
   return {
     name,

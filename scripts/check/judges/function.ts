@@ -96,7 +96,15 @@ export function judgeLastTagged({ lastTagged }: Facts): Finding {
 
 const LATE = 'Lambda throttles a larger scale-in, and the last tags come late or never';
 
-/** How many copies of the function can run at once. Each instance that leaves needs one. */
+/**
+ * The fewest copies that tag a whole group in time. EC2 takes 100 tags at once in a fraction of a second. From then on,
+ * EC2's rate is the limit, and each copy sets several tags in turn.
+ */
+function leastCopies(instances: number): number {
+  return Math.max(1, Math.ceil(instances / (instances > 100 ? 20 : 10)));
+}
+
+/** How many copies of the function can run at once. */
 export function judgeConcurrency(facts: Facts, group: Group): Finding | [] {
   const { concurrency, account, stack } = facts;
   if (facts.function === 'absent') return [];
@@ -105,7 +113,7 @@ export function judgeConcurrency(facts: Facts, group: Group): Finding | [] {
   const size = group.description.Instances?.length ?? 0;
   if (reserved !== undefined) {
     const finding = `${reserved} copies reserved, ${size} instances in the group`;
-    if (reserved > 0 && reserved >= size) return ok(finding);
+    if (reserved >= leastCopies(size)) return ok(finding);
     const fix = awsCommand(stack.region, 'lambda delete-function-concurrency', { 'function-name': stack.functionName });
     return broken(`${finding}: ${reserved === 0 ? 'the next scale-in sets no tag' : LATE}`, fix);
   }
@@ -113,6 +121,6 @@ export function judgeConcurrency(facts: Facts, group: Group): Finding | [] {
   const { UnreservedConcurrentExecutions: unreserved } = account.AccountLimit ?? {};
   if (unreserved === undefined) return unknown('the answer has no limit of the account');
   const finding = `${unreserved} copies for all functions of the account, ${size} instances in the group`;
-  if (unreserved >= size) return ok(finding);
+  if (unreserved >= leastCopies(size)) return ok(finding);
   return broken(`${finding}: ${LATE}`, 'request a higher quota of Lambda\'s "Concurrent executions" in Service Quotas');
 }

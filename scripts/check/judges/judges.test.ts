@@ -57,6 +57,7 @@ function web(changes: Partial<Group> = {}, found: object = {}): Changes {
 const described = (changes: Partial<AutoScalingGroup>) => ({ description: { ...GROUP, ...changes } });
 const hooked = (...hooks: Partial<LifecycleHook>[]) => web({ hooks: hooks.map((hook) => ({ ...HOOK, ...hook })) });
 const TAGGED = { tagged: new Set(['i-00000001']) };
+const ofSize = (instances: number) => inState(...Array<LifecycleState>(instances).fill('InService'));
 const inState = (...states: LifecycleState[]) => web(described({ Instances: inStates(...states) }));
 
 const LAUNCHING = { LifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING', LifecycleHookName: 'drain-launch' };
@@ -297,10 +298,16 @@ const BROKEN: readonly [changes: Changes, place: string, finding: string, fix: s
   ],
   [web({ refreshes: ROOT_VOLUME }), 'web: root volume replacement', 'an instance refresh', PUT_LAUNCHING],
   [web(described(IMAGE)), 'web: root volume replacement', 'override has an image', PUT_LAUNCHING],
-  [reserved(1), 'web: concurrency', '1 copies reserved, 2 instances in the group: Lambda', DELETE_LIMIT],
+  [{ ...reserved(1), ...ofSize(11) }, 'web: concurrency', '1 copies reserved, 11 instances in the group', DELETE_LIMIT],
+  [{ ...reserved(5), ...ofSize(101) }, 'web: concurrency', '5 copies reserved, 101 instances', DELETE_LIMIT],
   [reserved(0), 'web: concurrency', '0 copies reserved, 2 instances in the group: the next', DELETE_LIMIT],
   [{ ...reserved(0), ...inState() }, 'web: concurrency', '0 copies reserved, 0 instances', DELETE_LIMIT],
-  [account(1), 'web: concurrency', '1 copies for all functions of the account', 'request a higher quota'],
+  [
+    { ...account(1), ...ofSize(11) },
+    'web: concurrency',
+    '1 copies for all functions of the account',
+    'request a higher quota',
+  ],
   [TAGGED, 'web: in service', `1 of 2 instances with ${TAG_NAME}`, tag('delete', 1)],
   [
     { ...inState('Terminating:Wait', 'Terminating:Wait'), ...TAGGED },
@@ -459,8 +466,9 @@ const OK: readonly [changes: Changes, place: string, finding: string][] = [
   [web({ refreshes: ROOT_VOLUME, hooks: [HOOK, RETURNING] }), 'web: root volume replacement', 'clears the tags'],
   [web(described(NO_IMAGE)), 'web: root volume replacement', 'no such instance refresh'],
   [web({ refreshes: [{ Strategy: 'Rolling' }] }), 'web: root volume replacement', 'no such instance refresh'],
-  [reserved(2), 'web: concurrency', '2 copies reserved, 2 instances in the group'],
-  [account(2), 'web: concurrency', '2 copies for all functions of the account'],
+  [{ ...reserved(10), ...ofSize(100) }, 'web: concurrency', '10 copies reserved, 100 instances in the group'],
+  [{ ...reserved(6), ...ofSize(120) }, 'web: concurrency', '6 copies reserved, 120 instances in the group'],
+  [{ ...account(1), ...ofSize(10) }, 'web: concurrency', '1 copies for all functions of the account'],
   [{ tagged: new Set(['i-00000009']) }, 'web: in service', `2 instances, none with ${TAG_NAME}`],
   [{ ...inState('Terminating:Wait'), ...TAGGED }, 'web: waiting to leave', `1 instance, all with ${TAG_NAME}`],
   // Without reuse, the instance is on its first way into the pool.
@@ -492,7 +500,7 @@ test.each([
 
 test('no command has an output of the stack that the AWS CLI may not read as text', () => {
   const changed = { ...healthy.stack, functionName: 'file:///etc/passwd' };
-  const fixes = judged({ ...reserved(1), stack: changed }).flatMap(({ fix }) => fix ?? []);
+  const fixes = judged({ ...reserved(0), stack: changed }).flatMap(({ fix }) => fix ?? []);
   expect(fixes).toEqual([`${BY_HAND('lambda delete-function-concurrency')} of --function-name as text`]);
 });
 
