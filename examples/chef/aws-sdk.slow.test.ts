@@ -1,5 +1,5 @@
 import { globSync } from 'node:fs';
-import { mkdir, symlink } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -17,12 +17,15 @@ const CORES = ['3.245.0', '3.244.0', '3.241.4'];
 // The command `chef-client` of Chef's own package activates the gems of its lock file before Chef starts.
 const ACTIVATE_CORE = `gem 'aws-sdk-core', "= #{ARGV.shift}"; require 'aws-sdk-core'`;
 
-// Installs the version that the cookbook names, and asks EC2.
-const INSTALL = `${ACTIVATE_CORE}
-module Chef
+const LOAD_COOKBOOK = `module Chef
   Config = {}
 end
 Dir[ARGV.fetch(0) + '/{aws_sdk,haproxy_ec2}.rb'].each { |library| load library }
+`;
+
+// Installs the version that the cookbook names, and asks EC2.
+const INSTALL = `${ACTIVATE_CORE}
+${LOAD_COOKBOOK}
 version = HaproxyEc2.sdk_version
 Gem.install(HaproxyEc2::SDK, version, document: []) { |_| }
 Gem.clear_paths
@@ -36,6 +39,20 @@ puts HaproxyEc2.servers(settings).map { |server| server[:id] }, Aws::CORE_GEM_VE
 const chefSkipped = await skippedWithoutChef("the recipe with Chef's own package");
 
 const skipped = skippedWithout({ ruby: '--version' }, "the AWS SDK for Chef's own package");
+
+test.skipIf(skipped)('keeps to a version of aws-sdk-ec2 that another cookbook has loaded', async () => {
+  await using folder = await temporaryFolder('chef-loaded-sdk-');
+  await mkdir(join(folder.path, 'specifications'));
+  for (const version of ['1.1.0', '1.2.0']) {
+    const specification = `Gem::Specification.new('aws-sdk-ec2', '${version}') { |gem| gem.summary = 'no files' }`;
+    await writeFile(join(folder.path, `specifications/aws-sdk-ec2-${version}.gemspec`), specification);
+  }
+  const env = { ...process.env, GEM_HOME: folder.path, GEM_PATH: folder.path };
+  for (const [first, version] of Object.entries({ "gem 'aws-sdk-ec2', '1.1.0'": '1.1.0', '': '1.2.0' })) {
+    const script = `${first}\n${LOAD_COOKBOOK}\nprint HaproxyEc2.sdk_version`;
+    expect(await run('ruby', ['-e', script, LIBRARIES], { env })).toEqual({ code: 0, stdout: version, stderr: '' });
+  }
+});
 
 describe.skipIf(skipped)("Chef's own package", () => {
   const cleanup = new AsyncDisposableStack();
