@@ -1,5 +1,8 @@
+import { once } from 'node:events';
 import { globSync } from 'node:fs';
-import { mkdir, symlink } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -17,12 +20,15 @@ const CORES = ['3.245.0', '3.244.0', '3.241.4'];
 // The command `chef-client` of Chef's own package activates the gems of its lock file before Chef starts.
 const ACTIVATE_CORE = `gem 'aws-sdk-core', "= #{ARGV.shift}"; require 'aws-sdk-core'`;
 
-// Installs the version that the cookbook names, and asks EC2.
-const INSTALL = `${ACTIVATE_CORE}
-module Chef
+const LOAD_COOKBOOK = `module Chef
   Config = {}
 end
 Dir[ARGV.fetch(0) + '/{aws_sdk,haproxy_ec2}.rb'].each { |library| load library }
+`;
+
+// Installs the version that the cookbook names, and asks EC2.
+const INSTALL = `${ACTIVATE_CORE}
+${LOAD_COOKBOOK}
 version = HaproxyEc2.sdk_version
 Gem.install(HaproxyEc2::SDK, version, document: []) { |_| }
 Gem.clear_paths
@@ -36,6 +42,20 @@ puts HaproxyEc2.servers(settings).map { |server| server[:id] }, Aws::CORE_GEM_VE
 const chefSkipped = await skippedWithoutChef("the recipe with Chef's own package");
 
 const skipped = skippedWithout({ ruby: '--version' }, "the AWS SDK for Chef's own package");
+
+test.skipIf(skipped)('keeps to a version of aws-sdk-ec2 that another cookbook has loaded', async () => {
+  await using folder = await temporaryFolder('chef-loaded-sdk-');
+  await mkdir(join(folder.path, 'specifications'));
+  for (const version of ['1.1.0', '1.2.0']) {
+    const specification = `Gem::Specification.new('aws-sdk-ec2', '${version}') { |gem| gem.summary = 'no files' }`;
+    await writeFile(join(folder.path, `specifications/aws-sdk-ec2-${version}.gemspec`), specification);
+  }
+  const env = { ...process.env, GEM_HOME: folder.path, GEM_PATH: folder.path };
+  for (const [first, version] of Object.entries({ "gem 'aws-sdk-ec2', '1.1.0'": '1.1.0', '': '1.2.0' })) {
+    const script = `${first}\n${LOAD_COOKBOOK}\nprint HaproxyEc2.sdk_version`;
+    expect(await run('ruby', ['-e', script, LIBRARIES], { env })).toEqual({ code: 0, stdout: version, stderr: '' });
+  }
+});
 
 describe.skipIf(skipped)("Chef's own package", () => {
   const cleanup = new AsyncDisposableStack();
@@ -64,35 +84,53 @@ describe.skipIf(skipped)("Chef's own package", () => {
     expect({ stdout, stderr }).toEqual({ stdout: `i-00000001\n${core}\n`, stderr: '' });
   });
 
-  test.skipIf(chefSkipped)(
-    'the recipe installs that version once',
-    async () => {
-      const machine = join(folder, 'machine');
-      const gems = join(folder, 'gems without aws');
-      await mkdir(join(gems, 'specifications'), { recursive: true });
-      const [vendor = ''] = globSync(join(EXAMPLE, 'vendor/ruby/*'));
-      for (const name of ['gems', 'extensions']) await symlink(join(vendor, name), join(gems, name));
-      for (const file of globSync(join(vendor, 'specifications/*.gemspec'))) {
-        if (!basename(file).startsWith('aws-')) await symlink(file, join(gems, 'specifications', basename(file)));
-      }
-      // As gems, Chef and its packages would activate the newest aws-sdk-core.
-      const libraries = globSync(join(vendor, 'gems/chef-{bin-,}1*/lib'));
-      const [client = ''] = globSync(join(vendor, 'gems/chef-bin-*/bin/chef-client'));
-      await makeMachine(machine);
-      const env = { ...gemHome(join(folder, 'chef'), cores, gems), RUBYLIB: libraries.join(':') };
-      const command = ['ruby', '-e', `${ACTIVATE_CORE}; load '${client}'`, '3.245.0'] as const;
+  test.skipIf(chefSkipped)('the recipe installs that version once', async () => {
+    const machine = join(folder, 'machine');
+    const gems = join(folder, 'gems without aws');
+    await mkdir(join(gems, 'specifications'), { recursive: true });
+    const [vendor = ''] = globSync(join(EXAMPLE, 'vendor/ruby/*'));
+    for (const name of ['gems', 'extensions']) await symlink(join(vendor, name), join(gems, name));
+    for (const file of globSync(join(vendor, 'specifications/*.gemspec'))) {
+      if (!basename(file).startsWith('aws-')) await symlink(file, join(gems, 'specifications', basename(file)));
+    }
+    // As gems, Chef and its packages would activate the newest aws-sdk-core.
+    const libraries = globSync(join(vendor, 'gems/chef-{bin-,}1*/lib'));
+    const [client = ''] = globSync(join(vendor, 'gems/chef-bin-*/bin/chef-client'));
+    await makeMachine(machine);
+    const env = { ...gemHome(join(folder, 'chef'), cores, gems), RUBYLIB: libraries.join(':') };
+    const command = ['ruby', '-e', `${ACTIVATE_CORE}; load '${client}'`, '3.245.0'] as const;
 
-      const first = await runChef(command, machine, env);
-      expect(first.stdout).toContain('Infra Phase complete');
-      expect(first.stdout).toMatch(/install version \S+ of package aws-sdk-ec2/);
-      const noServer = ['--config-option', 'rubygems_url=http://127.0.0.1:1'];
-      const second = await runChef(command, machine, env, {}, noServer);
-      expect(second.stdout).toContain('Infra Phase complete');
-      expect(second.stdout).not.toContain('install version');
-      // The resource chef_gem downloads the list of all gems.
-    },
-    300_000,
-  );
+    // Chef downloads the list of all gems. The list of https://rubygems.org would take many seconds.
+    const copies = join(folder, 'copies');
+    await run('ruby', ['-e', INSTALL, '3.245.0', LIBRARIES], { env: gemHome(copies, cores) });
+    const server = await serveGems(globSync(join(copies, 'cache/*.gem')));
+    const GEMRC = join(folder, 'gemrc');
+    await writeFile(GEMRC, `:sources: ['${server}']\n`);
+    const rubygems = ['--config-option', `rubygems_url=${server}`];
+    const first = await runChef(command, machine, { ...env, GEMRC }, {}, rubygems);
+    expect(first.stdout).toContain('Infra Phase complete');
+    expect(first.stdout).toMatch(/install version \S+ of package aws-sdk-ec2/);
+    const noServer = ['--config-option', 'rubygems_url=http://127.0.0.1:1'];
+    const second = await runChef(command, machine, env, {}, noServer);
+    expect(second.stdout).toContain('Infra Phase complete');
+    expect(second.stdout).not.toContain('install version');
+  });
+
+  /** @returns the address of a server with these gems. */
+  async function serveGems(files: string[]): Promise<string> {
+    const root = join(folder, 'gem server');
+    await mkdir(join(root, 'gems'), { recursive: true });
+    for (const file of files) await symlink(file, join(root, 'gems', basename(file)));
+    const { code, stderr } = await run('gem', ['generate_index', '--directory', root]);
+    if (code !== 0) throw new Error(stderr);
+    const server = createServer(async ({ url = '' }, response) => {
+      const content = await readFile(join(root, url)).catch(() => undefined);
+      response.writeHead(content ? 200 : 404).end(content);
+    }).listen(0, '127.0.0.1');
+    cleanup.defer(() => void server.close());
+    await once(server, 'listening');
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
 
   /** An environment with these folders of gems; RubyGems installs into the first one. */
   function gemHome(home: string, ...others: string[]): NodeJS.ProcessEnv {

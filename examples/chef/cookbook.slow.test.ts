@@ -12,14 +12,21 @@ const skipped = skippedWithout({ ruby: '--version', haproxy: '-v' }, 'the Chef c
 
 /** Instances as `HaproxyEc2.servers` sees them: id, tags, and addresses unless they are the usual ones. */
 type Instances = readonly (readonly [id: string, tags: Readonly<Record<string, string>>, addresses?: Addresses])[];
-type Addresses = { readonly ipv4?: string | null; readonly ipv6?: string | null };
+type Addresses = {
+  readonly ipv4?: string | null;
+  readonly ipv6?: string | null;
+  /** IPv6 addresses of each network interface. */
+  readonly interfaces?: readonly (readonly string[])[];
+};
 
 // Calls HaproxyEc2.servers, with an SDK that returns these pages. Prints the servers, the SDK's calls, and Chef's log.
 const SERVERS = `
 require 'json'
 $pages, settings = JSON.parse($stdin.read).values_at('pages', 'settings')
 Tag = Struct.new(:key, :value)
-Instance = Struct.new(:instance_id, :tags, :private_ip_address, :ipv_6_address)
+Instance = Struct.new(:instance_id, :tags, :private_ip_address, :ipv_6_address, :network_interfaces)
+Interface = Struct.new(:ipv_6_addresses)
+Address = Struct.new(:ipv_6_address)
 Reservation = Struct.new(:instances)
 Page = Struct.new(:reservations)
 module Chef
@@ -38,8 +45,10 @@ module Aws
       end
 
       def given(id, tags, addresses = {})
-        ipv4, ipv6 = { 'ipv4' => "10.0.0.#{id[-1]}" }.merge(addresses).values_at('ipv4', 'ipv6')
-        Instance.new(id, tags.map { |tag| Tag.new(*tag) }, ipv4, ipv6)
+        usual = { 'ipv4' => "10.0.0.#{id[-1]}", 'interfaces' => [] }
+        ipv4, ipv6, interfaces = usual.merge(addresses).values_at('ipv4', 'ipv6', 'interfaces')
+        interfaces = interfaces.map { |all| Interface.new(all.map { |address| Address.new(address) }) }
+        Instance.new(id, tags.map { |tag| Tag.new(*tag) }, ipv4, ipv6, interfaces)
       end
     end
   end
@@ -145,6 +154,12 @@ describe.skipIf(skipped)('HaproxyEc2.servers', () => {
       expect.stringMatching(/^i-2 has no private IPv4 address and no IPv6 address/),
       expect.stringMatching(/^i-3 has no/),
     ]);
+  });
+
+  test('finds the IPv6 address at the network interface', async () => {
+    const interfaces = [[], ['2001:db8::3', '2001:db8::4']];
+    const { servers } = await serversOf([[['i-1', GROUP, { ipv4: null, interfaces }]]]);
+    expect(servers).toMatchObject([{ address: '[2001:db8::3]' }]);
   });
 
   test.each<{ pages: Instances[]; of: number }>([

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { LIST, ONE, TWO, test } from './fixtures.ts';
@@ -38,6 +38,12 @@ describe('servers-to-keep.sh', () => {
 
   test('prints nothing and fails when the AWS CLI fails after a part of the answer', async ({ list }) => {
     expect(await list(['web'], ONE, { status: 255 })).toEqual({ code: 255, stdout: '', stderr: '' });
+  });
+
+  test.for([124, 143])('says that EC2 did not answer when timeout ends with %i', async (status, { folder, list }) => {
+    await writeFile(join(folder, 'timeout'), `#!/bin/sh\nexit ${status}\n`, { mode: 0o755 });
+    const stderr = 'servers-to-keep.sh: EC2 did not answer within 18 s\n';
+    expect(await list(['web'], ONE)).toEqual({ code: status, stdout: '', stderr });
   });
 
   test.for(['', 'i-00000001\\tNone\\tnull\\n'])('fails instead of printing an empty list', async (prints, { list }) => {

@@ -260,6 +260,15 @@ describe('update-haproxy.sh', () => {
       },
     );
 
+    scripted('reloads once, not in every run, when HAProxy never answers', async ({ answers, reload, haproxy }) => {
+      await answers('Connection refused\n', 'Connection refused\n');
+      const runs = [await reload(ONE), await reload(ONE)];
+      expect(runs.map(({ code }) => code)).toEqual([1, 1]);
+      expect(runs[0]?.stderr).toContain('after the reload: no answer: Connection refused');
+      expect(runs[1]?.stderr).toContain('cannot be compared with');
+      expect((await haproxy()).reloads).toBe(1);
+    });
+
     // A container gives the process id of the old worker to the new one.
     scripted('takes a restart for a new worker', async ({ answers, reload }) => {
       await answers(BEFORE, haproxySays('Pid: 8', 'Uptime_sec: 9', FIRST));

@@ -5,9 +5,12 @@ module HaproxyEc2
   SDK = 'aws-sdk-ec2'.freeze
 
   # Chef's own package loads an older aws-sdk-core, which the newest aws-sdk-ec2 refuses.
-  # @return [String] the newest installed version of aws-sdk-ec2 that fits the loaded gems, or else the newest published one
+  # @return [String] the loaded version of aws-sdk-ec2, or else the newest installed version that fits the loaded gems, or
+  #   else the newest published one
   def self.sdk_version
-    version = newest_fitting(Gem::Specification.find_all_by_name(SDK)) || newest_fitting(published)
+    # Ruby can load only one version. Another cookbook or client.rb may have loaded one.
+    loaded = Gem.loaded_specs[SDK]&.version
+    version = loaded || newest_fitting(Gem::Specification.find_all_by_name(SDK)) || newest_fitting(published)
     return version.to_s if version
 
     core = Gem.loaded_specs['aws-sdk-core']&.version.inspect

@@ -63,8 +63,11 @@ module HaproxyEc2
   # HAProxy would send requests for a server without an address to itself.
   def self.address_of(instance)
     return instance.private_ip_address unless instance.private_ip_address.to_s.empty?
+
+    at_interfaces = instance.network_interfaces.flat_map(&:ipv_6_addresses).map(&:ipv_6_address)
+    ipv6 = [instance.ipv_6_address, *at_interfaces].find { |address| !address.to_s.empty? }
     # HAProxy needs the brackets to find the port.
-    return "[#{instance.ipv_6_address}]" unless instance.ipv_6_address.to_s.empty?
+    return "[#{ipv6}]" if ipv6
 
     Chef::Log.warn("#{instance.instance_id} has no private IPv4 address and no IPv6 address; HAProxy does not get this server")
     nil
