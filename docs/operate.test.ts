@@ -40,6 +40,7 @@ describe('the shell function output', () => {
     ['prints a backslash', `printf '%s' 'x\\'`, complaint],
     ['prints the address of a file', 'echo file:///etc/passwd', complaint],
     ['prints the address of a binary file', 'echo fileb:///etc/passwd', complaint],
+    ['prints the address of a page', 'echo http://169.254.169.254/', complaint],
     ['fails', 'echo "no such stack" >&2; exit 255', 'no such stack\n'],
   ])('fails and says so when the AWS CLI %s', async (_, aws, message) => {
     const { stdout, stderr, status } = await runWithStubs(script, { aws });
@@ -49,7 +50,7 @@ describe('the shell function output', () => {
 
 describe('by hand', () => {
   it.each(['create-tags', 'delete-tags'])('%s has the tag of the stack, with its value', async (operation) => {
-    const line = shellBlock(page, 'create-tags')
+    const line = shellBlock(page, operation)
       .split('\n')
       .filter((line) => line.includes(operation))
       .join();

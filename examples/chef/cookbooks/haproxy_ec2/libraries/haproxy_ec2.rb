@@ -31,8 +31,9 @@ module HaproxyEc2
   end
 
   def self.running(region, members)
-    ec2 = Aws::EC2::Client.new(**CLIENT_OPTIONS, **{ region: region }.compact)
     Timeout.timeout(TIMEOUT_SECONDS, nil, "EC2 did not answer within #{TIMEOUT_SECONDS} s") do
+      # May ask AWS for the credentials of a role.
+      ec2 = Aws::EC2::Client.new(**CLIENT_OPTIONS, **{ region: region }.compact)
       pages = ec2.describe_instances(
         filters: [
           { name: "tag:#{members[0][0]}", values: members.map { |_, value| literal(value) } },
