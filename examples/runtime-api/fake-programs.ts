@@ -5,7 +5,7 @@ import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test as base, expect, vi } from 'vitest';
 import { temporaryFolder } from '../../scripts/temporary-folder.ts';
-import { SCRIPT, type ServerState, STATE_HEADER, stateRow } from './fixtures.ts';
+import { SCRIPT, type ServerState, STATE_HEADER, signalTo, stateRow } from './fixtures.ts';
 
 interface FakeOptions {
   readonly sockets?: readonly string[];
@@ -169,11 +169,8 @@ export const test = base
       await rename(join(folder, 'reply'), join(folder, file.replace('question', 'answer')));
     }
     async function stop(): Promise<void> {
-      try {
-        process.kill(detached ? -(child.pid ?? 0) : (child.pid ?? 0), 'SIGTERM');
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-      }
+      const pid = child.pid ?? 0;
+      signalTo(detached ? -pid : pid, 'SIGTERM');
       await ended;
     }
     cleanup.defer(stop);

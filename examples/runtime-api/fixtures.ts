@@ -184,11 +184,7 @@ async function startScript(
     connection.end(aws === AWS.real ? '' : listing(ec2.instances));
   }
   async function stop(): Promise<void> {
-    try {
-      process.kill(-(child.pid ?? 0), 'SIGKILL');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
+    signalTo(-(child.pid ?? 0), 'SIGKILL');
     await ended;
   }
   cleanup.defer(stop);
@@ -205,6 +201,15 @@ async function startScript(
     errors,
     stop,
   };
+}
+
+/** Sends a signal to a process, or to a process group with a negative id. Nothing happens if the process has ended. */
+export function signalTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 async function listen(cleanup: AsyncDisposableStack, socket: string, onConnection: (connection: Socket) => void) {
